@@ -1,0 +1,1 @@
+//! Distributed transactions by try, confirm, cancel.
