@@ -1,1 +1,5 @@
 //! Distributed transactions by try, confirm, cancel.
+pub mod participant;
+pub mod protocol;
+pub mod store;
+pub use participant::*;

@@ -1,0 +1,99 @@
+//! What a participant is told of the call it serves.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use crate::protocol::{ActionName, BranchId, BranchKey, Phase, TxId};
+
+/// One call of an action inside one transaction: what its handler is told of it.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    key: BranchKey,
+    action: ActionName,
+    phase: Phase,
+    on_confirm: bool,
+    attempt: u32,
+    begun_ms: u64,
+    deadline: Option<Instant>,
+}
+
+impl Branch {
+    /// The first call of a phase of a branch. The coordinator makes these; tests of a participant may too.
+    pub fn new(key: BranchKey, action: ActionName, phase: Phase) -> Self {
+        Self { key, action, phase, on_confirm: false, attempt: 1, begun_ms: 0, deadline: None }
+    }
+
+    /// The same call, of an action that has no try.
+    #[must_use]
+    pub fn with_on_confirm(mut self, on_confirm: bool) -> Self {
+        self.on_confirm = on_confirm;
+        self
+    }
+
+    /// The same call, as the attempt of this number, counted from 1.
+    #[must_use]
+    pub fn with_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// The same call, of a transaction that began then: milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn with_begun_ms(mut self, begun_ms: u64) -> Self {
+        self.begun_ms = begun_ms;
+        self
+    }
+
+    /// The same call, whose answer is awaited until then.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// The branch's idempotency key: the same in every phase and every repeat, and of no other branch.
+    pub fn key(&self) -> BranchKey {
+        self.key
+    }
+
+    /// The transaction.
+    pub fn tx(&self) -> TxId {
+        self.key.tx
+    }
+
+    /// The number of the branch within its transaction.
+    pub fn id(&self) -> BranchId {
+        self.key.branch
+    }
+
+    /// The action.
+    pub fn action(&self) -> &ActionName {
+        &self.action
+    }
+
+    /// What is asked.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether the action has no try.
+    pub fn is_on_confirm(&self) -> bool {
+        self.on_confirm
+    }
+
+    /// How often this phase has been asked for, this call included.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// When the transaction began, by its coordinator's clock.
+    pub fn begun(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.begun_ms)
+    }
+
+    /// Until when the answer is awaited; later it counts as unknown.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}

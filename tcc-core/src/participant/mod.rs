@@ -1,0 +1,15 @@
+//! The participant's side: what an action is, who does it, and what it may answer.
+//!
+//! The macros are sugar over the traits here, and hand-written implementations are equal citizens: [`ActionType`] says
+//! what an action is (a client needs no more), [`Handler`] does it, [`Service`] registers the handlers of one
+//! participant.
+
+mod action;
+mod answer;
+mod branch;
+mod registry;
+
+pub use action::{ActionType, Handler, Never, Payload};
+pub use answer::{SettleError, Settled, Tried, TryFailure, refuse};
+pub use branch::Branch;
+pub use registry::{Action, Intercept, Lost, Register, RegisterError, Registry, Service};
