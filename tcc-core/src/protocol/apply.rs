@@ -62,6 +62,12 @@ pub enum Illegal {
         /// The number that follows.
         expected: usize,
     },
+    /// A decision enlists a branch that has a try, or one that it would cancel at once.
+    #[error("branch {id} is enlisted by a decision: only one without a try can be, by a confirm")]
+    SealedBranch {
+        /// The branch.
+        id: BranchId,
+    },
     /// There is no such branch.
     #[error("{change} of branch {id}, which is not enlisted")]
     UnknownBranch {
@@ -173,8 +179,13 @@ impl Record {
         if self.claimed && decide.decision == Decision::Confirm {
             return Err(Illegal::Claimed { change: "a decision to confirm" });
         }
+        check_numbers(self.branches.len(), &decide.branches)?;
+        if let Some(branch) = decide.branches.iter().find(|b| !b.on_confirm || decide.decision == Decision::Cancel) {
+            return Err(Illegal::SealedBranch { id: branch.id });
+        }
         self.check_outputs(&decide.outputs)?;
         self.acknowledge(&decide.outputs);
+        self.branches.extend(decide.branches.iter().map(BranchRecord::new));
         self.decision = Some(decide.decision);
         self.cause.clone_from(&decide.cause);
         self.value.clone_from(&decide.value);

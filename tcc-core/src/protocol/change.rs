@@ -141,6 +141,9 @@ impl fmt::Display for Decision {
 pub struct Decide {
     /// Which way.
     pub decision: Decision,
+    /// Branches without a try that joined since the last entry, in a confirm: they need no entry of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<Enlisted>,
     /// The outputs of tries that returned since the last entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,

@@ -2,7 +2,7 @@
 //!
 //! The rules, from the design: ambiguity belongs to the op until it is resolved, whatever later attempts answer.
 //! 1. Append the same entry again at the same position; *ok* is certain. After any other answer, read and [`judge`].
-//! 2. [`Doubt::Applied`], [`Doubt::Decided`] and [`Doubt::Claimed`] are certain. [`Doubt::Open`] proves nothing, for
+//! 2. [`Doubt::Applied`], [`Doubt::Decided`], [`Doubt::Claimed`] and [`Doubt::Taken`] are certain. [`Doubt::Open`] proves nothing, for
 //!    the write may still be on its way: go to 1.
 //! 3. [`Doubt::NoLog`] is no answer, and neither is a read that failed.
 
@@ -22,6 +22,9 @@ pub enum Doubt {
     /// The write is not in the log, and never will be: another coordinator claimed the transaction undecided, so it
     /// will be cancelled.
     Claimed(Box<Record>),
+    /// The write was to begin the transaction, and there is another log under its id: an earlier call with the same key
+    /// (or this one, begun, cancelled by another and shrunk to a tombstone: no try was called).
+    Taken(Box<Record>),
     /// The log still ends where the write was to follow. The write may still arrive.
     Open,
     /// There is no log: no answer.
@@ -40,6 +43,9 @@ pub fn judge(op: Op, after: Position, log: Option<&Log>) -> Result<Doubt, LogErr
     let record = Box::new(fold(log)?);
     if log.contains(op) {
         return Ok(Doubt::Applied(record));
+    }
+    if after == Position::START {
+        return Ok(Doubt::Taken(record));
     }
     if record.decision().is_some() {
         return Ok(Doubt::Decided(record));

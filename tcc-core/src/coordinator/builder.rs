@@ -1,0 +1,187 @@
+//! How a coordinator is set up and started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::config::{Config, ConfigError};
+use super::gather::Gather;
+use super::shared::Shared;
+use super::tasks::Tasks;
+use super::{Coordinator, finish, random, recovery};
+use crate::participant::{Register, RegisterError, Registry};
+use crate::protocol::{Group, NameError};
+use crate::store::{Finding, StatusStore, StoreError};
+
+/// Sets up a [`Coordinator`]: made by [`Coordinator::builder`].
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    group: String,
+    store: Arc<dyn StatusStore>,
+    registry: Registry,
+    config: Config,
+    shutdown: Option<CancellationToken>,
+}
+
+/// Why a coordinator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The group has a name that can't be persisted.
+    #[error("the group can't have this name")]
+    Group(#[from] NameError),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A participant can't be registered as it is.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// The store could not be asked for its settings.
+    #[error("the store does not answer")]
+    Store(#[from] StoreError),
+    /// The store's settings would lose transactions.
+    #[error("the store can't be used as it is set up: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NotReady(Vec<Finding>),
+}
+
+impl Builder {
+    pub(super) fn new(group: &str, store: impl StatusStore) -> Self {
+        Self {
+            group: group.to_owned(),
+            store: Arc::new(store),
+            registry: Registry::default(),
+            config: Config::default(),
+            shutdown: None,
+        }
+    }
+
+    /// Adds a participant: a value with `#[participant]`, or an `Arc` of one.
+    pub fn register(mut self, participant: impl Register) -> Self {
+        participant.register_in(&mut self.registry);
+        self
+    }
+
+    /// How long a transaction may stay undecided unless it says otherwise. 30 s; 1 ms to 24 h.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.config.timeout = timeout;
+        self
+    }
+
+    /// How long one call of a participant may take unless its action says otherwise. 5 s; 1 ms to 24 h.
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.config.call_timeout = timeout;
+        self
+    }
+
+    /// How long one call of the store may take before its answer counts as lost. 10 s; 1 ms to 60 s.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.config.store_timeout = timeout;
+        self
+    }
+
+    /// For how long one coordinator alone settles a transaction before another may take it over; it is renewed while its
+    /// holder lives. 10 s; 100 ms to 24 h.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease;
+        self
+    }
+
+    /// How long a finished transaction's outcome can be asked for. 10 min; 60 s or more.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.config.retention = retention;
+        self
+    }
+
+    /// How long the same key never runs twice. 24 h; 60 s or more.
+    pub fn key_retention(mut self, retention: Duration) -> Self {
+        self.config.key_retention = retention;
+        self
+    }
+
+    /// How long to wait before a branch is settled again. [`Backoff::SETTLE`].
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.config.backoff = backoff;
+        self
+    }
+
+    /// After how many failed attempts a transaction is reported as stuck. It is retried all the same. 10; 1 or more.
+    pub fn alert_after(mut self, attempts: u32) -> Self {
+        self.config.alert_after = attempts;
+        self
+    }
+
+    /// How many transactions left by others are brought to their end at once. 256; 1 or more.
+    pub fn recover_at_once(mut self, transactions: usize) -> Self {
+        self.config.recover_at_once = transactions;
+        self
+    }
+
+    /// Begins a [shutdown](Coordinator::shutdown) when the token is cancelled.
+    pub fn shutdown_on(mut self, token: CancellationToken) -> Self {
+        self.shutdown = Some(token);
+        self
+    }
+
+    /// Checks all settings and the store's readiness, and starts: from now on this process settles what is due in its
+    /// group.
+    ///
+    /// # Errors
+    /// [`StartError`] says what to mend.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start(self) -> Result<Coordinator, StartError> {
+        let group = Group::new(self.group)?;
+        self.config.check()?;
+        if let Some(error) = self.registry.errors().first() {
+            return Err(error.clone().into());
+        }
+        let tasks = Tasks::new();
+        let (finished, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            gather: Gather::start(self.store.clone(), self.config.store_timeout, &tasks),
+            group,
+            store: self.store,
+            registry: self.registry,
+            config: self.config,
+            owner: random::owner(),
+            tasks,
+            finished,
+            look_again: Notify::new(),
+        });
+        let readiness = shared.limited(shared.store.check()).await?;
+        if !readiness.errors.is_empty() {
+            return Err(StartError::NotReady(readiness.errors));
+        }
+        for warning in readiness.warnings {
+            tracing::warn!(group = %shared.group, "{warning}");
+        }
+        let tasks = shared.tasks.clone();
+        tasks.spawn_untracked(finish::run(shared.gather.clone(), receiver));
+        tasks.spawn_untracked(recovery::run(Arc::downgrade(&shared)));
+        if let Some(token) = self.shutdown {
+            let closing = tasks.clone();
+            tasks.spawn_untracked(async move {
+                tokio::select! {
+                    () = token.cancelled() => closing.close(),
+                    () = closing.closing().cancelled() => {}
+                }
+            });
+        }
+        Ok(Coordinator::new(shared))
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("group", &self.group)
+            .field("registry", &self.registry)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+

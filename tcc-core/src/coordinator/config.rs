@@ -1,0 +1,101 @@
+//! The settings of a coordinator, and what they may be.
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+
+/// The settings of a coordinator. Set through [`Builder`](super::Builder).
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    /// How long a transaction may stay undecided.
+    pub(super) timeout: Duration,
+    /// How long one call of a participant may take.
+    pub(super) call_timeout: Duration,
+    /// How long one call of the store may take.
+    pub(super) store_timeout: Duration,
+    /// For how long one coordinator alone settles a transaction.
+    pub(super) lease: Duration,
+    /// How long a tombstone is kept.
+    pub(super) retention: Duration,
+    /// How long the tombstone of a transaction with a key is kept.
+    pub(super) key_retention: Duration,
+    pub(super) backoff: Backoff,
+    /// After how many failed attempts a branch makes its transaction stuck.
+    pub(super) alert_after: u32,
+    /// How many transactions are recovered at once.
+    pub(super) recover_at_once: usize,
+    /// The most bytes of one payload.
+    pub(super) max_payload: usize,
+    /// The most bytes of all payloads of a transaction.
+    pub(super) max_log: usize,
+    /// The most branches of a transaction.
+    pub(super) max_branches: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            call_timeout: Duration::from_secs(5),
+            store_timeout: Duration::from_secs(10),
+            lease: Duration::from_secs(10),
+            retention: Duration::from_secs(10 * 60),
+            key_retention: Duration::from_secs(24 * 60 * 60),
+            backoff: Backoff::SETTLE,
+            alert_after: 10,
+            recover_at_once: 256,
+            max_payload: 64 * 1024,
+            max_log: 1024 * 1024,
+            max_branches: 64,
+        }
+    }
+}
+
+/// A setting that is out of range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value}: {permitted} is permitted")]
+pub struct ConfigError {
+    /// Which setting.
+    pub field: &'static str,
+    /// What it is.
+    pub value: String,
+    /// What it may be.
+    pub permitted: String,
+}
+
+/// The shortest and the longest timeout.
+pub(super) const TIMEOUT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
+/// How long the coordinator may repeat a write: a tombstone must stay for longer.
+const REPLAY: Duration = Duration::from_secs(60);
+
+impl Config {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let (least, most) = TIMEOUT;
+        within("timeout", self.timeout, least, most)?;
+        within("call_timeout", self.call_timeout, least, most)?;
+        within("store_timeout", self.store_timeout, least, Duration::from_secs(60))?;
+        within("lease", self.lease, Duration::from_millis(100), most)?;
+        within("retention", self.retention, REPLAY, Duration::MAX)?;
+        within("key_retention", self.key_retention, REPLAY, Duration::MAX)?;
+        within("backoff.base", self.backoff.base, least, self.backoff.cap)?;
+        within("backoff.cap", self.backoff.cap, least, most)?;
+        at_least_one("alert_after", self.alert_after as usize)?;
+        at_least_one("recover_at_once", self.recover_at_once)
+    }
+}
+
+fn within(field: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let permitted =
+        if most == Duration::MAX { format!("{least:?} or more") } else { format!("{least:?} to {most:?}") };
+    Err(ConfigError { field, value: format!("{value:?}"), permitted })
+}
+
+fn at_least_one(field: &'static str, value: usize) -> Result<(), ConfigError> {
+    if value > 0 {
+        return Ok(());
+    }
+    Err(ConfigError { field, value: value.to_string(), permitted: "1 or more".into() })
+}

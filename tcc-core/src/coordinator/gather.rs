@@ -1,0 +1,157 @@
+//! The way of all appends to the store: directly while it is idle, gathered while it is busy.
+//!
+//! While fewer than [`DEPTH`] calls are under way a write goes out at once, from the future of whoever waits for it.
+//! Otherwise it queues, and whatever has queued when a call returns goes out as one
+//! [`append_all`](StatusStore::append_all).
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, oneshot};
+
+use super::tasks::Tasks;
+use crate::store::{Append, StatusStore, StoreError};
+
+/// How many calls may be under way before writes are gathered.
+const DEPTH: usize = 2;
+/// How many writes are sent as one call.
+const MOST: usize = 128;
+
+type Answer = Result<(), StoreError>;
+
+pub(super) struct Gather {
+    store: Arc<dyn StatusStore>,
+    /// After this a call counts as lost.
+    limit: Duration,
+    under_way: AtomicUsize,
+    queue: Mutex<Vec<Waiting>>,
+    /// There is something in the queue, a call has returned, or the gatherer is gone.
+    changed: Arc<Notify>,
+}
+
+impl Gather {
+    /// A gatherer with its task, which ends with it.
+    pub(super) fn start(store: Arc<dyn StatusStore>, limit: Duration, tasks: &Tasks) -> Arc<Self> {
+        let changed = Arc::new(Notify::new());
+        let gather = Arc::new(Self {
+            store,
+            limit,
+            under_way: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            changed: changed.clone(),
+        });
+        let (weak, sending) = (Arc::downgrade(&gather), tasks.clone());
+        tasks.spawn_untracked(async move {
+            loop {
+                changed.notified().await;
+                let Some(gather) = weak.upgrade() else { return };
+                gather.send_queued(&sending);
+            }
+        });
+        gather
+    }
+
+    /// Appends one entry, alone or with others.
+    pub(super) async fn append(&self, write: &Append) -> Answer {
+        if let Some(_place) = Place::take(self) {
+            return self.alone(write).await;
+        }
+        let (sender, answer) = oneshot::channel();
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push((write.clone(), sender));
+        self.changed.notify_one();
+        // The sender goes only with a runtime that shuts down in the middle of a call.
+        answer.await.unwrap_or_else(|_| Err(StoreError::ambiguous("the coordinator's runtime was shut down")))
+    }
+
+    /// Appends many as one call.
+    pub(super) async fn append_all(&self, writes: &[Append]) -> Vec<Answer> {
+        let call = AssertUnwindSafe(self.store.append_all(writes)).catch_unwind();
+        let why = match tokio::time::timeout(self.limit, call).await {
+            Ok(Ok(answers)) if answers.len() == writes.len() => return answers,
+            Ok(Ok(answers)) => format!("the store gave {} answers to {} writes", answers.len(), writes.len()),
+            Ok(Err(_)) => "the store panicked".to_owned(),
+            Err(_) => format!("the store did not answer within {:?}", self.limit),
+        };
+        writes.iter().map(|_| Err(StoreError::Ambiguous { what: why.clone(), source: None })).collect()
+    }
+
+    async fn alone(&self, write: &Append) -> Answer {
+        let call = AssertUnwindSafe(self.store.append(write)).catch_unwind();
+        match tokio::time::timeout(self.limit, call).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::ambiguous("the store panicked")),
+            Err(_) => Err(StoreError::ambiguous(format!("the store did not answer within {:?}", self.limit))),
+        }
+    }
+
+    /// Starts as many senders as there is room for and something to send.
+    fn send_queued(self: &Arc<Self>, tasks: &Tasks) {
+        while let Some(mut batch) = self.reserve_batch() {
+            let gather = self.clone();
+            tasks.spawn_untracked(async move {
+                let _place = Place(&gather);
+                while !batch.is_empty() {
+                    gather.send(batch).await;
+                    batch = gather.batch();
+                }
+            });
+        }
+    }
+
+    fn reserve_batch(&self) -> Option<Vec<Waiting>> {
+        let place = Place::take(self)?;
+        let batch = self.batch();
+        if batch.is_empty() {
+            return None;
+        }
+        // The sender that is started takes it over.
+        std::mem::forget(place);
+        Some(batch)
+    }
+
+    fn batch(&self) -> Vec<Waiting> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = if queue.len() > MOST { queue.split_off(MOST) } else { Vec::new() };
+        std::mem::replace(&mut *queue, rest)
+    }
+
+    async fn send(&self, batch: Vec<Waiting>) {
+        let (writes, senders): (Vec<Append>, Vec<_>) = batch.into_iter().unzip();
+        let answers = match writes.as_slice() {
+            [write] => vec![self.alone(write).await],
+            writes => self.append_all(writes).await,
+        };
+        for (sender, answer) in senders.into_iter().zip(answers) {
+            // Who no longer waits does not need the answer.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+impl Drop for Gather {
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+type Waiting = (Append, oneshot::Sender<Answer>);
+
+/// One of the calls under way; given back when dropped.
+struct Place<'a>(&'a Gather);
+
+impl<'a> Place<'a> {
+    fn take(gather: &'a Gather) -> Option<Self> {
+        let free = |under_way| (under_way < DEPTH).then_some(under_way + 1);
+        gather.under_way.fetch_update(Ordering::AcqRel, Ordering::Acquire, free).ok().map(|_| Self(gather))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_one();
+    }
+}

@@ -1,0 +1,171 @@
+//! Recovery: what is due is claimed, whoever left it, and brought to its end.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::settle::Settling;
+use super::shared::{Shared, chain};
+use super::write::Written;
+use crate::protocol::{Cause, Change, Decide, Decision, Log, MalformedEntry, LogError, Plan, Record, TxId, fold};
+use crate::store::{Append, Claim, Claimed, Due, Mode, Retain, StoreError};
+
+/// How many are claimed by one call.
+const BATCH: usize = 64;
+/// A log that can't be read is looked at again after this.
+const UNREADABLE: Duration = Duration::from_secs(600);
+/// A log of a newer format is put back for a newer instance, for up to this.
+const NEWER: Duration = Duration::from_secs(5);
+/// How often expired logs are removed from stores that don't do so themselves.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How many logs are removed by one call.
+const SWEEP: usize = 1000;
+
+/// Claims and settles what is due, until the coordinator closes or its last handle is gone.
+pub(super) async fn run(shared: Weak<Shared>) {
+    let Some(first) = shared.upgrade() else { return };
+    let slots = Arc::new(Semaphore::new(first.config.recover_at_once));
+    let closing = first.tasks.closing().clone();
+    drop(first);
+    let mut failures = 0;
+    let mut swept = Instant::now();
+    while !closing.is_cancelled() {
+        let Some(shared) = shared.upgrade() else { return };
+        let lease = shared.config.lease;
+        let wait = match claim(&shared, &slots).await {
+            Ok(next_due) => {
+                failures = 0;
+                next_due.unwrap_or(lease).min(lease)
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(group = %shared.group, error = chain(&error), "nothing could be claimed; trying again");
+                Backoff::STORE.delay(failures)
+            }
+        };
+        if swept.elapsed() >= SWEEP_EVERY {
+            swept = Instant::now();
+            if let Err(error) = shared.limited(shared.store.sweep(SWEEP)).await {
+                tracing::warn!(error = chain(&error), "expired logs could not be removed; trying again later");
+            }
+        }
+        if wait.is_zero() {
+            // More is due: as soon as there is room for it.
+            tokio::select! {
+                permit = slots.acquire() => drop(permit),
+                () = closing.cancelled() => {}
+            }
+            continue;
+        }
+        tokio::select! {
+            () = shared.store.due_soon(&shared.group, wait) => {}
+            () = shared.look_again.notified() => {}
+            () = closing.cancelled() => {}
+        }
+    }
+}
+
+/// Claims what is due and there is room for, and says when to look again.
+async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Duration>, StoreError> {
+    let limit = slots.available_permits().min(BATCH);
+    if limit == 0 {
+        return Ok(Some(Duration::ZERO));
+    }
+    let since = Instant::now();
+    let claim = Claim {
+        group: shared.group.clone(),
+        entry: shared.entry(&Change::Claim(crate::protocol::Claim { by: shared.owner })),
+        lease: shared.config.lease,
+        limit,
+    };
+    let Claimed { logs, next_due, unreadable } = shared.limited(shared.store.claim(&claim)).await?;
+    for log in unreadable {
+        tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction");
+    }
+    for (id, log) in logs {
+        let Ok(slot) = slots.clone().try_acquire_owned() else { break };
+        let shared = shared.clone();
+        let tasks = shared.tasks.clone();
+        tasks.spawn(async move {
+            resume(&shared, id, &log, since).await;
+            drop(slot);
+        });
+    }
+    Ok(next_due)
+}
+
+/// Brings a claimed transaction to its end.
+async fn resume(shared: &Arc<Shared>, id: TxId, log: &Log, since: Instant) {
+    let record = match fold(log) {
+        Ok(record) => record,
+        Err(error) => return put_back(shared, id, log, &error).await,
+    };
+    tracing::info!(tx = %id, name = %record.name(), status = %record.status(), "recovering a transaction");
+    match record.plan() {
+        Plan::Decide(decision) => abandon(shared, id, record, log, decision, since).await,
+        Plan::Settle(_) | Plan::Finish => {
+            Settling::new(shared, id, record, (log.position(), log.entries().len()), since).run().await;
+        }
+        // Not the protocol's doing: it was due though nothing is left to be done.
+        Plan::Keep => append(shared, id, log, Due::Never { retain: Retain::Forever }).await,
+        // Not the protocol's doing either: a claimed log shows its claim.
+        Plan::Await => append(shared, id, log, Due::In(shared.config.lease)).await,
+    }
+}
+
+/// Liveness 2: whoever began it is gone or too late.
+async fn abandon(
+    shared: &Arc<Shared>,
+    id: TxId,
+    mut record: Record,
+    log: &Log,
+    decision: Decision,
+    since: Instant,
+) {
+    let cause = (decision == Decision::Cancel).then_some(Cause::Abandoned);
+    let change = Change::Decide(Decide { decision, branches: Vec::new(), outputs: Vec::new(), cause, value: None });
+    let append = Append {
+        group: shared.group.clone(),
+        id,
+        after: log.position(),
+        entry: shared.entry(&change),
+        due: Due::In(shared.config.lease),
+        mode: Mode::Extend,
+    };
+    let decided = Instant::now();
+    match shared.write(&append, since + shared.config.lease).await {
+        Ok(Written::Applied) => {
+            record.apply(&change).expect("what the plan says may be decided");
+            let end = (append.after.then(append.entry.op()), log.entries().len() + 1);
+            Settling::new(shared, id, record, end, decided).run().await;
+        }
+        Ok(Written::Overtaken | Written::Superseded(_) | Written::Taken(_)) | Err(_) => {
+            tracing::info!(tx = %id, "the lease was lost; the transaction is left to its new holder");
+        }
+    }
+}
+
+async fn put_back(shared: &Arc<Shared>, id: TxId, log: &Log, error: &LogError) {
+    let newer = matches!(error, LogError::Malformed { source: MalformedEntry::Version { .. }, .. });
+    let due = if newer {
+        tracing::warn!(tx = %id, error = chain(error), "put back for a newer instance");
+        super::random::up_to(NEWER)
+    } else {
+        tracing::error!(tx = %id, error = chain(error), "a log can't be read: nothing is done with this transaction");
+        UNREADABLE
+    };
+    append(shared, id, log, Due::In(due)).await;
+}
+
+/// Appends a claim that only says when it is due again.
+async fn append(shared: &Arc<Shared>, id: TxId, log: &Log, due: Due) {
+    let entry = shared.entry(&Change::Claim(crate::protocol::Claim { by: shared.owner }));
+    let append =
+        Append { group: shared.group.clone(), id, after: log.position(), entry, due, mode: Mode::Extend };
+    if let Err(error) = shared.gather.append(&append).await {
+        tracing::debug!(tx = %id, %error, "could not be put back; it is due again after the lease");
+    }
+}

@@ -1,0 +1,338 @@
+//! Phase two: every branch is confirmed or cancelled, for as long as it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::call::answer;
+use super::finish::{Finish, Message};
+use super::shared::{Shared, chain};
+use super::write::Written;
+use crate::participant::{Action, Branch, SettleError};
+use crate::protocol::{
+    BranchId, BranchKey, BranchRecord, Change, Claim, Decision, Failed, Phase, Plan, Position, Record, Settle, Settled,
+    Status, TxId, Verdict,
+};
+use crate::store::{Append, Due, Mode, Retain};
+
+/// Once a log has so many entries, a snapshot takes their place.
+const LONG_LOG: usize = 64;
+/// The most characters of an error that are kept in the log.
+const MAX_ERROR: usize = 512;
+
+/// A decided transaction, held by this coordinator under a lease.
+///
+/// Each branch is settled by itself: one that fails, hangs, refuses or panics holds up no other. A branch that is to be
+/// asked again soon is waited for, and the lease renewed; if all that is left is to be asked later, the transaction is
+/// put back into the store, due then.
+pub(super) struct Settling {
+    shared: Arc<Shared>,
+    id: TxId,
+    /// As the log has it.
+    record: Record,
+    position: Position,
+    /// How many entries the log holds.
+    entries: usize,
+    /// When the lease began.
+    since: Instant,
+    /// Calls under way, and waits for the next.
+    calls: FuturesUnordered<BoxFuture<'static, Answer>>,
+    /// Branches whose first attempt here has not returned.
+    first_left: usize,
+    /// What the log does not have yet.
+    progress: Settle,
+    /// The time until the earliest of those branches that are not waited for here.
+    later: Option<Duration>,
+}
+
+/// The answer to one attempt at one branch.
+struct Answer {
+    id: BranchId,
+    phase: Decision,
+    /// Which attempt it was, counted from 1 over all coordinators.
+    attempt: u32,
+    /// Whether it was the first one of this coordinator.
+    first: bool,
+    result: Result<(), SettleError>,
+}
+
+/// Somebody else has the transaction now.
+struct LeaseLost;
+
+impl Settling {
+    /// A decided transaction whose log holds so many entries, and whose lease began at `since`.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        id: TxId,
+        record: Record,
+        (position, entries): (Position, usize),
+        since: Instant,
+    ) -> Self {
+        Self {
+            shared: shared.clone(),
+            id,
+            record,
+            position,
+            entries,
+            since,
+            calls: FuturesUnordered::new(),
+            first_left: 0,
+            progress: Settle::default(),
+            later: None,
+        }
+    }
+
+    /// Asks every branch once, then returns; what is left goes on in the coordinator's tasks.
+    pub(super) async fn first_attempts(mut self) {
+        self.start();
+        let held = self.drive(true).await;
+        if held.is_err() {
+            return self.lost();
+        }
+        if self.calls.is_empty() && self.unsettled() == 0 {
+            return self.conclude().await;
+        }
+        let tasks = self.shared.tasks.clone();
+        tasks.spawn(self.rest());
+    }
+
+    /// Settles it, or puts it back into the store.
+    pub(super) async fn run(mut self) {
+        self.start();
+        self.rest().await;
+    }
+
+    async fn rest(mut self) {
+        match self.drive(false).await {
+            Ok(()) => self.conclude().await,
+            Err(LeaseLost) => self.lost(),
+        }
+    }
+
+    fn start(&mut self) {
+        match self.record.plan() {
+            Plan::Settle(steps) => {
+                self.first_left = steps.len();
+                for step in steps {
+                    self.attempt(step.id, step.phase, Duration::ZERO, true);
+                }
+            }
+            Plan::Finish | Plan::Keep | Plan::Await | Plan::Decide(_) => {}
+        }
+    }
+
+    /// Takes answers until there is none to wait for, or until each branch had its first attempt.
+    async fn drive(&mut self, first_only: bool) -> Result<(), LeaseLost> {
+        while !(first_only && self.first_left == 0) {
+            let renew_at = self.since + self.shared.config.lease / 2;
+            tokio::select! {
+                biased;
+                answer = self.calls.next() => match answer {
+                    Some(answer) => self.take(answer),
+                    None => return Ok(()),
+                },
+                () = tokio::time::sleep_until(renew_at) => self.renew().await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, answer: Answer) {
+        let Answer { id, phase, attempt, first, result } = answer;
+        if first {
+            self.first_left -= 1;
+        }
+        let verdict = match result {
+            Ok(()) => Verdict::Done,
+            Err(SettleError::Refused(why)) => {
+                tracing::warn!(tx = %self.id, branch = %id, %phase, why, "a branch is refused");
+                Verdict::Refused(shorten(why))
+            }
+            Err(SettleError::Later(error)) => return self.fail(id, phase, attempt, chain(&*error)),
+        };
+        self.progress.failed.retain(|failed| failed.id != id);
+        self.progress.settled.push(Settled { id, phase, verdict });
+    }
+
+    fn fail(&mut self, id: BranchId, phase: Decision, attempts: u32, error: String) {
+        let error = shorten(error);
+        if attempts == self.shared.config.alert_after {
+            tracing::error!(tx = %self.id, branch = %id, %phase, attempts, error, "a transaction is stuck; it is still retried");
+        } else {
+            tracing::warn!(tx = %self.id, branch = %id, %phase, attempts, error, "a branch is to be settled again");
+        }
+        self.progress.failed.retain(|failed| failed.id != id);
+        self.progress.failed.push(Failed { id, attempts, error });
+        let delay = self.shared.config.backoff.delay(attempts);
+        // What is soon is waited for; the lease is renewed meanwhile. A coordinator that closes waits for nothing.
+        if delay <= self.shared.config.lease / 2 && !self.shared.tasks.closing().is_cancelled() {
+            self.attempt(id, phase, delay, false);
+        } else {
+            self.later = Some(self.later.map_or(delay, |later| later.min(delay)));
+        }
+    }
+
+    fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
+        let Some(branch) = self.record.branch(id) else { return };
+        let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
+        let attempt = failed.unwrap_or(branch.attempts) + 1;
+        let call = Call {
+            shared: self.shared.clone(),
+            key: BranchKey { tx: self.id, branch: id },
+            branch: branch.clone(),
+            begun_ms: self.record.begun_ms(),
+            phase,
+            attempt,
+        };
+        self.calls.push(Box::pin(async move {
+            if !delay.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    () = call.shared.tasks.closing().cancelled() => {}
+                }
+            }
+            Answer { id, phase, attempt, first, result: call.make().await }
+        }));
+    }
+
+    fn unsettled(&self) -> usize {
+        let settled = |branch: &&BranchRecord| {
+            branch.state.is_settled() || self.progress.settled.iter().any(|settled| settled.id == branch.id)
+        };
+        self.record.branches().len() - self.record.branches().iter().filter(settled).count()
+    }
+
+    /// Appends what happened so far, or else a claim: either renews the lease.
+    async fn renew(&mut self) -> Result<(), LeaseLost> {
+        let change = match self.take_progress() {
+            Some(settle) => Change::Settle(settle),
+            None => Change::Claim(Claim { by: self.shared.owner }),
+        };
+        self.append(&change, Due::In(self.shared.config.lease)).await
+    }
+
+    fn take_progress(&mut self) -> Option<Settle> {
+        let progress = std::mem::take(&mut self.progress);
+        (!progress.settled.is_empty() || !progress.failed.is_empty()).then_some(progress)
+    }
+
+    /// Nothing is under way here any more: finish it, keep it for an operator, or put it back.
+    async fn conclude(mut self) {
+        let progress = self.take_progress();
+        let mut record = self.record.clone();
+        if let Some(settle) = &progress {
+            record.apply(&Change::Settle(settle.clone())).expect("what was asked by the plan may be answered");
+        }
+        match record.status() {
+            Status::Confirmed | Status::Cancelled => {
+                tracing::debug!(tx = %self.id, status = %record.status(), "settled");
+                let finish = Finish::new(&self.shared, self.id, &record, self.position, self.since);
+                // The receiver goes only with the whole coordinator; then recovery finishes it.
+                let _ = self.shared.finished.send(Message::Finish(Box::new(finish)));
+            }
+            Status::Heuristic => {
+                tracing::error!(
+                    tx = %self.id, name = %record.name(),
+                    "a transaction is heuristic: a participant refused what was decided; an operator has to resolve it"
+                );
+                let change = progress.map_or(Change::Claim(Claim { by: self.shared.owner }), Change::Settle);
+                if self.append(&change, Due::Never { retain: Retain::Forever }).await.is_err() {
+                    self.lost();
+                }
+            }
+            Status::Trying | Status::Confirming | Status::Cancelling => {
+                let due = Due::In(self.later.unwrap_or(self.shared.config.backoff.base));
+                let change = progress.map_or(Change::Claim(Claim { by: self.shared.owner }), Change::Settle);
+                if self.append(&change, due).await.is_err() {
+                    self.lost();
+                }
+                self.shared.look_again.notify_one();
+            }
+        }
+    }
+
+    async fn append(&mut self, change: &Change, due: Due) -> Result<(), LeaseLost> {
+        let mut record = self.record.clone();
+        record.apply(change).expect("the holder of a transaction writes legal changes of it");
+        let long = self.entries >= LONG_LOG;
+        let (entry, mode) = if long {
+            (self.shared.entry(&Change::Snapshot(record.snapshot())), Mode::Replace)
+        } else {
+            (self.shared.entry(change), Mode::Extend)
+        };
+        let append =
+            Append { group: self.shared.group.clone(), id: self.id, after: self.position, entry, due, mode };
+        let since = Instant::now();
+        match self.shared.write(&append, self.since + self.shared.config.lease).await {
+            Ok(Written::Applied) => {
+                self.record = record;
+                self.position = append.after.then(append.entry.op());
+                self.since = since;
+                self.entries = if long { 1 } else { self.entries + 1 };
+                Ok(())
+            }
+            Ok(Written::Overtaken | Written::Superseded(_) | Written::Taken(_)) | Err(_) => Err(LeaseLost),
+        }
+    }
+
+    /// Whoever has it now settles it; what was done here is done again there, and has no second effect.
+    fn lost(&self) {
+        tracing::info!(tx = %self.id, "the lease was lost; the transaction is left to its new holder");
+    }
+}
+
+/// One attempt at one branch.
+struct Call {
+    shared: Arc<Shared>,
+    key: BranchKey,
+    branch: BranchRecord,
+    begun_ms: u64,
+    phase: Decision,
+    attempt: u32,
+}
+
+impl Call {
+    async fn make(&self) -> Result<(), SettleError> {
+        let Some(action) = self.shared.registry.action(&self.branch.action, self.branch.version) else {
+            return Err(SettleError::Later(Box::new(UnknownAction {
+                action: self.branch.action.to_string(),
+                version: self.branch.version,
+            })));
+        };
+        let until = Instant::now() + self.shared.limit(action);
+        let cx = Branch::new(self.key, action.name().clone(), self.phase.phase())
+            .with_on_confirm(self.branch.on_confirm)
+            .with_attempt(self.attempt)
+            .with_begun_ms(self.begun_ms)
+            .with_deadline(until);
+        debug_assert_ne!(cx.phase(), Phase::Try);
+        // Lazily, so that a handler that panics before its first await is caught as well.
+        let call = async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
+        answer(call, until).await.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer)))
+    }
+}
+
+impl Shared {
+    /// How long one call of an action may take.
+    pub(super) fn limit(&self, action: &Action) -> Duration {
+        action.timeout().unwrap_or(self.config.call_timeout)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no participant registered here handles {action} version {version}; another instance of the group may")]
+struct UnknownAction {
+    action: String,
+    version: u16,
+}
+
+fn shorten(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_ERROR) {
+        text.truncate(end);
+    }
+    text
+}

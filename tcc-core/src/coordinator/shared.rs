@@ -1,0 +1,76 @@
+//! What all parts of a coordinator share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, mpsc};
+
+use super::config::Config;
+use super::finish::Message;
+use super::gather::Gather;
+use super::random;
+use super::tasks::Tasks;
+use crate::participant::Registry;
+use crate::protocol::{Change, Entry, Group, Log, Op, Owner, TxId};
+use crate::store::{StatusStore, StoreError};
+
+pub(super) struct Shared {
+    pub(super) group: Group,
+    pub(super) store: Arc<dyn StatusStore>,
+    pub(super) registry: Registry,
+    pub(super) config: Config,
+    /// The identity of this start of this coordinator.
+    pub(super) owner: Owner,
+    pub(super) tasks: Tasks,
+    pub(super) gather: Arc<Gather>,
+    /// Transactions that are settled and may shrink to tombstones.
+    pub(super) finished: mpsc::UnboundedSender<Message>,
+    /// Something may be due sooner than the recovery believes.
+    pub(super) look_again: Notify,
+}
+
+impl Shared {
+    /// An entry of a fresh op.
+    pub(super) fn entry(&self, change: &Change) -> Entry {
+        self.entry_of(random::op(), change)
+    }
+
+    fn entry_of(&self, op: Op, change: &Change) -> Entry {
+        Entry::new(op, change.encode()).expect("compact JSON has no line break")
+    }
+
+    /// Reads a log, within the store's time limit.
+    pub(super) async fn read(&self, id: TxId) -> Result<Option<Log>, StoreError> {
+        self.limited(self.store.read(&self.group, id)).await
+    }
+
+    /// A call that changes nothing, or whose change is noticed otherwise: within the store's time limit, panics caught.
+    pub(super) async fn limited<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let limit: Duration = self.config.store_timeout;
+        match tokio::time::timeout(limit, std::panic::AssertUnwindSafe(call).catch_unwind()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::ambiguous("the store panicked")),
+            Err(_) => Err(StoreError::ambiguous(format!("the store did not answer within {limit:?}"))),
+        }
+    }
+}
+
+/// An error and its sources in one line.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some errors repeat their source in their own text.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

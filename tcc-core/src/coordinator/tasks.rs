@@ -1,0 +1,54 @@
+//! The coordinator's own tasks.
+
+use std::future::Future;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// Where work runs that must not end with its caller, and what a shutdown waits for.
+#[derive(Clone)]
+pub(super) struct Tasks {
+    runtime: Handle,
+    tracker: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl Tasks {
+    /// Tasks on the current runtime.
+    pub(super) fn new() -> Self {
+        Self { runtime: Handle::current(), tracker: TaskTracker::new(), closing: CancellationToken::new() }
+    }
+
+    /// Runs the work to its end. A shutdown waits for it.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn_on(work, &self.runtime);
+    }
+
+    /// Runs a task that a shutdown does not wait for.
+    pub(super) fn spawn_untracked(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(work);
+    }
+
+    /// Something that a shutdown waits for until it is dropped.
+    pub(super) fn token(&self) -> TaskTrackerToken {
+        self.tracker.token()
+    }
+
+    /// Cancelled once a shutdown has begun: nothing new starts.
+    pub(super) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    /// Begins a shutdown.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
+        self.tracker.close();
+    }
+
+    /// Waits until all tracked work has ended after [`Tasks::close`].
+    pub(super) async fn drained(&self) {
+        self.tracker.wait().await;
+    }
+}

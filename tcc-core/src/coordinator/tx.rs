@@ -1,0 +1,161 @@
+//! What a body is given: the open transaction.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::call::answer;
+use super::error::{BranchError, TransactionError};
+use super::live::Live;
+use crate::participant::{Action, ActionType, Branch, TryFailure};
+use crate::protocol::{BranchKey, Json, Phase, TxId};
+use crate::store::BoxError;
+
+/// An open transaction: what its body calls branches on.
+///
+/// The body borrows it, so no try can outlive the body.
+pub struct Tx {
+    pub(super) live: Arc<Live>,
+}
+
+/// The type by which a participant is called: `tx.on::<Inventory>()`.
+///
+/// `#[participant]` implements it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be called in a transaction",
+    label = "not a participant",
+    note = "put `#[participant(\"name\")]` on its `impl` block"
+)]
+pub trait Participant: 'static {
+    /// The persisted name.
+    const NAME: &'static str;
+
+    /// What has a method for each action.
+    type Stub<'t>;
+
+    /// The stub, bound to an open transaction.
+    fn stub(tx: &Tx) -> Self::Stub<'_>;
+}
+
+impl Tx {
+    /// The participant, to call its actions as branches of this transaction.
+    pub fn on<P: Participant>(&self) -> P::Stub<'_> {
+        P::stub(self)
+    }
+
+    /// The transaction's id.
+    pub fn id(&self) -> TxId {
+        self.live.id
+    }
+
+    /// When it is cancelled unless it is decided by then.
+    pub fn deadline(&self) -> Instant {
+        self.live.deadline
+    }
+
+    /// Calls an action as a branch: logs the branch, **then** calls the try.
+    ///
+    /// Calls that start together (`tokio::try_join!`) cost one write of the store. Dropping the future leaves the
+    /// branch unacknowledged: it will be cancelled.
+    ///
+    /// # Errors
+    /// [`BranchError::Refused`] is a definite no; after [`BranchError::Unknown`] the branch may have had its effect;
+    /// either way it will be cancelled, also if the body goes on and the transaction confirms.
+    pub fn call<A: ActionType>(
+        &self,
+        request: A::Request,
+    ) -> impl Future<Output = Result<A::Output, BranchError<A::Error>>> + Send + use<'_, A> {
+        async move {
+            let action = self.action::<A>().map_err(BranchError::Transaction)?;
+            let raw = self.payload::<A, _>("request", &request).map_err(BranchError::Transaction)?;
+            let branch = self.live.queue(action, raw.clone()).map_err(BranchError::Transaction)?;
+            self.live.enlisted(branch).await.map_err(BranchError::Transaction)?;
+            let key = BranchKey { tx: self.live.id, branch };
+            let span = tracing::debug_span!("branch", key = %key, action = %action.name(), phase = %Phase::Try);
+            let output = self.r#try::<A>(action, key, request, &raw).instrument(span).await?;
+            let logged = self.payload::<A, _>("output", &output).map_err(BranchError::Transaction)?;
+            self.live.acknowledge(branch, logged).map_err(BranchError::Transaction)?;
+            Ok(output)
+        }
+    }
+
+    async fn r#try<A: ActionType>(
+        &self,
+        action: &Arc<Action>,
+        key: BranchKey,
+        request: A::Request,
+        raw: &Json,
+    ) -> Result<A::Output, BranchError<A::Error>> {
+        let until = self.live.deadline.min(Instant::now() + self.live.shared.limit(action));
+        let cx = Branch::new(key, action.name().clone(), Phase::Try)
+            .with_begun_ms(self.live.begun_ms)
+            .with_deadline(until);
+        // Lazily, so that a handler that panics before its first await is caught as well.
+        let call = async {
+            match action.r#try::<A>(&cx, request, raw) {
+                Some(call) => call.await,
+                None => Err(TryFailure::Unknown(BoxError::from(format!(
+                    "{} is registered as another action type than the one called",
+                    action.name()
+                )))),
+            }
+        };
+        let failure = match answer(call, until).await {
+            Ok(Ok(output)) => return Ok(output),
+            Ok(Err(failure)) => failure,
+            Err(no_answer) => TryFailure::Unknown(no_answer),
+        };
+        Err(match failure {
+            TryFailure::Refused(error) => {
+                tracing::debug!(%error, "refused");
+                BranchError::Refused(error)
+            }
+            TryFailure::Unknown(error) => {
+                tracing::debug!(error = super::shared::chain(&*error), "unknown");
+                BranchError::Unknown(error)
+            }
+            TryFailure::TooLate => BranchError::TooLate,
+        })
+    }
+
+    /// Enlists an action that has no try: it is done if the transaction confirms, and forgotten if not.
+    ///
+    /// It costs no write of its own: it rides on the next one, at the latest on the decision.
+    ///
+    /// # Errors
+    /// [`TransactionError`] if the branch can't join; then it was not enlisted.
+    pub fn enlist<A: ActionType<Output = ()>>(&self, request: A::Request) -> Result<(), TransactionError> {
+        let action = self.action::<A>()?;
+        let raw = self.payload::<A, _>("request", &request)?;
+        self.live.queue(action, raw).map(drop)
+    }
+
+    fn action<A: ActionType>(&self) -> Result<&Arc<Action>, TransactionError> {
+        self.live.shared.registry.named(A::NAME, A::VERSION).ok_or(TransactionError::NotRegistered {
+            id: self.live.id,
+            action: A::NAME,
+            version: A::VERSION,
+        })
+    }
+
+    fn payload<A: ActionType, T: serde::Serialize>(
+        &self,
+        what: &'static str,
+        value: &T,
+    ) -> Result<Json, TransactionError> {
+        Json::of(value).map_err(|error| TransactionError::Payload {
+            id: self.live.id,
+            action: A::NAME,
+            what,
+            why: error.to_string(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").field("id", &self.live.id).field("name", &self.live.name).finish_non_exhaustive()
+    }
+}
