@@ -184,4 +184,3 @@ impl std::fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
-

@@ -64,7 +64,8 @@ pub struct ConfigError {
 }
 
 /// The shortest and the longest timeout.
-pub(super) const TIMEOUT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
+pub(super) const TIMEOUT: (Duration, Duration) =
+    (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
 /// How long the coordinator may repeat a write: a tombstone must stay for longer.
 const REPLAY: Duration = Duration::from_secs(60);
 

@@ -29,7 +29,9 @@ pub enum TransactionError {
     },
     /// The decision to confirm was sent, and the store's answer was lost: it is confirmed or will be cancelled. Ask
     /// [`Coordinator::outcome`](crate::Coordinator::outcome).
-    #[error("transaction {id} is in doubt: the store did not say whether it is confirmed; ask for its outcome later")]
+    #[error(
+        "transaction {id} is in doubt: the store did not say whether it is confirmed; ask for its outcome later"
+    )]
     InDoubt {
         /// The transaction.
         id: TxId,
@@ -48,7 +50,9 @@ pub enum TransactionError {
         why: Duplicate,
     },
     /// The store failed before the decision. Nothing is confirmed; what was tried will be cancelled.
-    #[error("transaction {id} failed in its store: nothing is confirmed, and what was tried will be cancelled")]
+    #[error(
+        "transaction {id} failed in its store: nothing is confirmed, and what was tried will be cancelled"
+    )]
     Store {
         /// The transaction.
         id: TxId,
@@ -100,7 +104,9 @@ pub enum TransactionError {
     #[error("the transaction can't have this name")]
     Name(#[from] NameError),
     /// The action has no handler here. The branch was not enlisted.
-    #[error("transaction {id}: no participant registered here handles {action} version {version}: register it")]
+    #[error(
+        "transaction {id}: no participant registered here handles {action} version {version}: register it"
+    )]
     NotRegistered {
         /// The transaction.
         id: TxId,

@@ -30,7 +30,11 @@ pub(super) struct Finish {
 impl Finish {
     pub(super) fn new(shared: &Shared, id: TxId, record: &Record, after: Position, since: Instant) -> Self {
         let config = &shared.config;
-        let retain = if record.key().is_some() { config.key_retention.max(config.retention) } else { config.retention };
+        let retain = if record.key().is_some() {
+            config.key_retention.max(config.retention)
+        } else {
+            config.retention
+        };
         let append = Append {
             group: shared.group.clone(),
             id,
@@ -118,5 +122,9 @@ async fn write(gather: &Gather, batch: Vec<Finish>) -> Vec<Finish> {
             false
         }
     };
-    batch.into_iter().zip(answers).filter_map(|(finish, answer)| again(&finish, answer).then_some(finish)).collect()
+    batch
+        .into_iter()
+        .zip(answers)
+        .filter_map(|(finish, answer)| again(&finish, answer).then_some(finish))
+        .collect()
 }

@@ -15,7 +15,8 @@ use super::shared::Shared;
 use super::write::{WriteError, Written};
 use crate::participant::Action;
 use crate::protocol::{
-    Begin, BranchId, Cause, Change, Decide, Decision, Enlist, Enlisted, Json, Key, Name, Output, Position, Record, TxId,
+    Begin, BranchId, Cause, Change, Decide, Decision, Enlist, Enlisted, Json, Key, Name, Output, Position,
+    Record, TxId,
 };
 use crate::store::{Append, Due, Mode};
 
@@ -74,7 +75,13 @@ pub(super) enum Begun {
 }
 
 impl Live {
-    pub(super) fn new(shared: Arc<Shared>, id: TxId, name: Name, begun_ms: u64, timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        id: TxId,
+        name: Name,
+        begun_ms: u64,
+        timeout: Duration,
+    ) -> Arc<Self> {
         Arc::new(Self {
             shared,
             id,
@@ -365,7 +372,9 @@ impl Live {
     /// What it means to the caller that the transaction was decided or claimed without it.
     fn superseded(&self, record: &Record) -> TransactionError {
         match record.cause() {
-            Some(cause @ Cause::Operator { .. }) => TransactionError::Cancelled { id: self.id, cause: cause.clone() },
+            Some(cause @ Cause::Operator { .. }) => {
+                TransactionError::Cancelled { id: self.id, cause: cause.clone() }
+            }
             _ => TransactionError::TimedOut { id: self.id },
         }
     }
@@ -374,7 +383,9 @@ impl Live {
     fn undecided(&self, error: WriteError) -> TransactionError {
         let id = self.id;
         match error {
-            WriteError::NotApplied(source) | WriteError::InDoubt(source) => TransactionError::Store { id, source },
+            WriteError::NotApplied(source) | WriteError::InDoubt(source) => {
+                TransactionError::Store { id, source }
+            }
             WriteError::Lost { expected, found } => TransactionError::Lost { id, expected, found },
         }
     }

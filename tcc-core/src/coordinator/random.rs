@@ -29,11 +29,14 @@ pub(super) fn owner() -> Owner {
 
 /// A fresh transaction id.
 pub(super) fn tx_id(unix_millis: u64) -> TxId {
-    TxId::from_time(unix_millis, next(|rng| {
-        let mut bytes = [0; 10];
-        rng.fill(&mut bytes);
-        bytes
-    }))
+    TxId::from_time(
+        unix_millis,
+        next(|rng| {
+            let mut bytes = [0; 10];
+            rng.fill(&mut bytes);
+            bytes
+        }),
+    )
 }
 
 /// A duration drawn evenly from nothing up to `most`: full jitter (Brooker, *Exponential Backoff And Jitter*, 2015).

@@ -10,7 +10,9 @@ use super::backoff::Backoff;
 use super::settle::Settling;
 use super::shared::{Shared, chain};
 use super::write::Written;
-use crate::protocol::{Cause, Change, Decide, Decision, Log, MalformedEntry, LogError, Plan, Record, TxId, fold};
+use crate::protocol::{
+    Cause, Change, Decide, Decision, Log, LogError, MalformedEntry, Plan, Record, TxId, fold,
+};
 use crate::store::{Append, Claim, Claimed, Due, Mode, Retain, StoreError};
 
 /// How many are claimed by one call.
@@ -49,7 +51,10 @@ pub(super) async fn run(shared: Weak<Shared>) {
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();
             if let Err(error) = shared.limited(shared.store.sweep(SWEEP)).await {
-                tracing::warn!(error = chain(&error), "expired logs could not be removed; trying again later");
+                tracing::warn!(
+                    error = chain(&error),
+                    "expired logs could not be removed; trying again later"
+                );
             }
         }
         if wait.is_zero() {
@@ -126,7 +131,8 @@ async fn abandon(
     since: Instant,
 ) {
     let cause = (decision == Decision::Cancel).then_some(Cause::Abandoned);
-    let change = Change::Decide(Decide { decision, branches: Vec::new(), outputs: Vec::new(), cause, value: None });
+    let change =
+        Change::Decide(Decide { decision, branches: Vec::new(), outputs: Vec::new(), cause, value: None });
     let append = Append {
         group: shared.group.clone(),
         id,

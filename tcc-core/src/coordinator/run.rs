@@ -94,7 +94,12 @@ impl<'c> Transaction<'c> {
         let name = Name::new(self.name.to_owned())?;
         let (min, max) = TIMEOUT;
         if !(min..=max).contains(&self.timeout) {
-            return Err(TransactionError::Timeout { name: self.name.to_owned(), timeout: self.timeout, min, max });
+            return Err(TransactionError::Timeout {
+                name: self.name.to_owned(),
+                timeout: self.timeout,
+                min,
+                max,
+            });
         }
         if !self.independent
             && let Ok(outer) = OPEN.try_with(|id| *id)
@@ -109,7 +114,10 @@ impl<'c> Transaction<'c> {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Coordinator").field("group", &self.group).field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("Coordinator")
+            .field("group", &self.group)
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,7 +165,9 @@ impl KeyedTransaction<'_> {
         let (live, _token) = self.transaction.open(|_, name| key_id(name, &self.key))?;
         let (value, max) = (self.key.len() as u64, MAX_KEY as u64);
         if value > max {
-            return Err(TransactionError::Limit { id: live.id, what: "the length of the key", value, max }.into());
+            return Err(
+                TransactionError::Limit { id: live.id, what: "the length of the key", value, max }.into()
+            );
         }
         let mut over = None;
         let mut asked = 0;

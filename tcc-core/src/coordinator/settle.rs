@@ -14,8 +14,8 @@ use super::shared::{Shared, chain};
 use super::write::Written;
 use crate::participant::{Action, Branch, SettleError};
 use crate::protocol::{
-    BranchId, BranchKey, BranchRecord, Change, Claim, Decision, Failed, Phase, Plan, Position, Record, Settle, Settled,
-    Status, TxId, Verdict,
+    BranchId, BranchKey, BranchRecord, Change, Claim, Decision, Failed, Phase, Plan, Position, Record,
+    Settle, Settled, Status, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
 
@@ -225,7 +225,9 @@ impl Settling {
         let progress = self.take_progress();
         let mut record = self.record.clone();
         if let Some(settle) = &progress {
-            record.apply(&Change::Settle(settle.clone())).expect("what was asked by the plan may be answered");
+            record
+                .apply(&Change::Settle(settle.clone()))
+                .expect("what was asked by the plan may be answered");
         }
         match record.status() {
             Status::Confirmed | Status::Cancelled => {
@@ -311,7 +313,8 @@ impl Call {
             .with_deadline(until);
         debug_assert_ne!(cx.phase(), Phase::Try);
         // Lazily, so that a handler that panics before its first await is caught as well.
-        let call = async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
+        let call =
+            async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
         answer(call, until).await.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer)))
     }
 }
@@ -324,7 +327,9 @@ impl Shared {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("no participant registered here handles {action} version {version}; another instance of the group may")]
+#[error(
+    "no participant registered here handles {action} version {version}; another instance of the group may"
+)]
 struct UnknownAction {
     action: String,
     version: u16,

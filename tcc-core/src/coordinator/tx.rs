@@ -73,7 +73,8 @@ impl Tx {
             let branch = self.live.queue(action, raw.clone()).map_err(BranchError::Transaction)?;
             self.live.enlisted(branch).await.map_err(BranchError::Transaction)?;
             let key = BranchKey { tx: self.live.id, branch };
-            let span = tracing::debug_span!("branch", key = %key, action = %action.name(), phase = %Phase::Try);
+            let span =
+                tracing::debug_span!("branch", key = %key, action = %action.name(), phase = %Phase::Try);
             let output = self.r#try::<A>(action, key, request, &raw).instrument(span).await?;
             let logged = self.payload::<A, _>("output", &output).map_err(BranchError::Transaction)?;
             self.live.acknowledge(branch, logged).map_err(BranchError::Transaction)?;

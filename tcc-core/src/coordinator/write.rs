@@ -46,7 +46,9 @@ impl Shared {
             };
             match &error {
                 StoreError::Ambiguous { .. } => doubtful = true,
-                StoreError::Corrupt { .. } | StoreError::Invalid { .. } | StoreError::BadCursor if !doubtful => {
+                StoreError::Corrupt { .. } | StoreError::Invalid { .. } | StoreError::BadCursor
+                    if !doubtful =>
+                {
                     return Err(WriteError::NotApplied(Arc::new(error)));
                 }
                 _ => {}

@@ -57,10 +57,19 @@ pub trait ActionType: Send + Sync + 'static {
 )]
 pub trait Handler<A: ActionType>: Send + Sync + 'static {
     /// Puts aside what the operation needs.
-    fn r#try(&self, cx: &Branch, request: A::Request) -> impl Future<Output = Tried<A::Output, A::Error>> + Send;
+    fn r#try(
+        &self,
+        cx: &Branch,
+        request: A::Request,
+    ) -> impl Future<Output = Tried<A::Output, A::Error>> + Send;
 
     /// Takes what was put aside.
-    fn confirm(&self, cx: &Branch, request: A::Request, output: A::Output) -> impl Future<Output = Settled> + Send;
+    fn confirm(
+        &self,
+        cx: &Branch,
+        request: A::Request,
+        output: A::Output,
+    ) -> impl Future<Output = Settled> + Send;
 
     /// Gives back what was put aside. `output` is `None` if the try never answered; it may have had its effect all the
     /// same.

@@ -1,6 +1,8 @@
 //! The transition table: which change is legal when, and what follows from it.
 
-use super::change::{Begin, Change, Claim, Decide, Decision, Enlist, Enlisted, Output, Resolve, Settle, Verdict};
+use super::change::{
+    Begin, Change, Claim, Decide, Decision, Enlist, Enlisted, Output, Resolve, Settle, Verdict,
+};
 use super::encoding::LogError;
 use super::id::BranchId;
 use super::log::Log;
@@ -14,7 +16,8 @@ pub fn fold(log: &Log) -> Result<Record, LogError> {
     let first_number = log.position().entries - log.entries().len() as u32 + 1;
     let mut record: Option<Record> = None;
     for (number, entry) in (first_number..).zip(log.entries()) {
-        let change = Change::decode(entry.line()).map_err(|source| LogError::Malformed { entry: number, source })?;
+        let change =
+            Change::decode(entry.line()).map_err(|source| LogError::Malformed { entry: number, source })?;
         match &mut record {
             Some(record) => record.apply(&change),
             none => Record::first(&change).map(|first| *none = Some(first)),
@@ -130,9 +133,11 @@ impl Record {
         match change {
             Change::Begin(begin) => Self::begin(begin),
             Change::Snapshot(snapshot) => Ok(snapshot.record().clone()),
-            Change::Enlist(_) | Change::Decide(_) | Change::Settle(_) | Change::Claim(_) | Change::Resolve(_) => {
-                Err(Illegal::NotABeginning { found: change.kind() })
-            }
+            Change::Enlist(_)
+            | Change::Decide(_)
+            | Change::Settle(_)
+            | Change::Claim(_)
+            | Change::Resolve(_) => Err(Illegal::NotABeginning { found: change.kind() }),
         }
     }
 
@@ -180,7 +185,9 @@ impl Record {
             return Err(Illegal::Claimed { change: "a decision to confirm" });
         }
         check_numbers(self.branches.len(), &decide.branches)?;
-        if let Some(branch) = decide.branches.iter().find(|b| !b.on_confirm || decide.decision == Decision::Cancel) {
+        if let Some(branch) =
+            decide.branches.iter().find(|b| !b.on_confirm || decide.decision == Decision::Cancel)
+        {
             return Err(Illegal::SealedBranch { id: branch.id });
         }
         self.check_outputs(&decide.outputs)?;
@@ -219,7 +226,11 @@ impl Record {
         for (index, failed) in settle.failed.iter().enumerate() {
             let branch = self.unsettled("a failed attempt", failed.id)?;
             if failed.attempts <= branch.attempts {
-                return Err(Illegal::Attempts { id: failed.id, before: branch.attempts, found: failed.attempts });
+                return Err(Illegal::Attempts {
+                    id: failed.id,
+                    before: branch.attempts,
+                    found: failed.attempts,
+                });
             }
             if settle.settled.iter().any(|settled| settled.id == failed.id)
                 || settle.failed[..index].iter().any(|other| other.id == failed.id)
@@ -280,7 +291,11 @@ impl Record {
     }
 
     fn must_be(&self, change: &'static str, allowed: &[Status]) -> Result<(), Illegal> {
-        if allowed.contains(&self.status) { Ok(()) } else { Err(Illegal::Status { change, status: self.status }) }
+        if allowed.contains(&self.status) {
+            Ok(())
+        } else {
+            Err(Illegal::Status { change, status: self.status })
+        }
     }
 
     fn unsettled(&self, change: &'static str, id: BranchId) -> Result<&BranchRecord, Illegal> {

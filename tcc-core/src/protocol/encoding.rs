@@ -87,8 +87,15 @@ fn none<T>() -> Option<T> {
     None
 }
 
-type Written<'a> =
-    Line<&'a Begin, &'a Enlist, &'a Decide, &'a Settle, &'a Claim, &'a Resolve, SnapshotFields<'a, &'a [BranchRecord]>>;
+type Written<'a> = Line<
+    &'a Begin,
+    &'a Enlist,
+    &'a Decide,
+    &'a Settle,
+    &'a Claim,
+    &'a Resolve,
+    SnapshotFields<'a, &'a [BranchRecord]>,
+>;
 type Read = Line<Begin, Enlist, Decide, Settle, Claim, Resolve, SnapshotFields<'static, Vec<BranchRecord>>>;
 
 #[derive(Serialize, Deserialize)]
@@ -218,10 +225,11 @@ impl Change {
     /// # Errors
     /// [`MalformedEntry`] if it is of an unknown version or has not the shape of its own.
     pub fn decode(line: &str) -> Result<Self, MalformedEntry> {
-        let read: Read = serde_json::from_str(line).map_err(|error| match serde_json::from_str::<Version>(line) {
-            Ok(Version { v }) if v != FORMAT_VERSION => MalformedEntry::Version { found: v },
-            _ => MalformedEntry::Shape { column: error.column() },
-        })?;
+        let read: Read =
+            serde_json::from_str(line).map_err(|error| match serde_json::from_str::<Version>(line) {
+                Ok(Version { v }) if v != FORMAT_VERSION => MalformedEntry::Version { found: v },
+                _ => MalformedEntry::Shape { column: error.column() },
+            })?;
         if read.v != FORMAT_VERSION {
             return Err(MalformedEntry::Version { found: read.v });
         }

@@ -122,7 +122,9 @@ impl FromStr for BranchKey {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         text.rsplit_once('-')
-            .and_then(|(tx, branch)| Some(Self { tx: tx.parse().ok()?, branch: BranchId(branch.parse().ok()?) }))
+            .and_then(|(tx, branch)| {
+                Some(Self { tx: tx.parse().ok()?, branch: BranchId(branch.parse().ok()?) })
+            })
             .ok_or(ParseIdError { expected: "a branch key: a transaction id, a hyphen and a number" })
     }
 }

@@ -20,7 +20,11 @@ impl Entry {
     /// by eye.
     pub fn new(op: Op, line: impl Into<Arc<str>>) -> Result<Self, EntryError> {
         let line = line.into();
-        if line.as_bytes().iter().any(|b| matches!(b, b'\n' | b'\r')) { Err(EntryError) } else { Ok(Self { op, line }) }
+        if line.as_bytes().iter().any(|b| matches!(b, b'\n' | b'\r')) {
+            Err(EntryError)
+        } else {
+            Ok(Self { op, line })
+        }
     }
 
     /// The write that brought it.

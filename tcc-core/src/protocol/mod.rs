@@ -22,8 +22,8 @@ mod record;
 
 pub use apply::{Illegal, fold};
 pub use change::{
-    Begin, Cause, Change, Claim, Decide, Decision, Enlist, Enlisted, Failed, Key, Output, Resolve, Settle, Settled,
-    Verdict,
+    Begin, Cause, Change, Claim, Decide, Decision, Enlist, Enlisted, Failed, Key, Output, Resolve, Settle,
+    Settled, Verdict,
 };
 pub use doubt::{Doubt, judge};
 pub use encoding::{FORMAT_VERSION, LogError, MalformedEntry};

@@ -151,8 +151,9 @@ pub struct ActionName(Cow<'static, str>);
 name!(ActionName, check_action);
 
 fn check_action(text: &str) -> Result<(), NameError> {
-    let (participant, action) =
-        text.split_once('.').ok_or_else(|| NameError::NotAnAction { name: text.chars().take(140).collect() })?;
+    let (participant, action) = text
+        .split_once('.')
+        .ok_or_else(|| NameError::NotAnAction { name: text.chars().take(140).collect() })?;
     check(participant)?;
     check(action)
 }

@@ -232,7 +232,9 @@ impl BranchRecord {
     pub fn phase_two(&self, decision: Decision) -> Decision {
         match (decision, &self.state) {
             (Decision::Confirm, BranchState::Acknowledged | BranchState::Confirmed) => Decision::Confirm,
-            (Decision::Confirm, BranchState::Refused { phase, .. } | BranchState::Resolved { phase, .. }) => *phase,
+            (Decision::Confirm, BranchState::Refused { phase, .. } | BranchState::Resolved { phase, .. }) => {
+                *phase
+            }
             (Decision::Confirm, BranchState::Trying | BranchState::Cancelled) | (Decision::Cancel, _) => {
                 Decision::Cancel
             }

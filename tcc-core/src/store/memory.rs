@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    Append, Claim, Claimed, Cursor, Due, DueAge, Finding, Listed, Mode, Page, Query, Readiness, Retain, Select, Stats,
-    StatusStore, StoreError,
+    Append, Claim, Claimed, Cursor, Due, DueAge, Finding, Listed, Mode, Page, Query, Readiness, Retain,
+    Select, Stats, StatusStore, StoreError,
 };
 use crate::protocol::{Group, Log, Position, TxId};
 
@@ -105,7 +105,8 @@ impl Logs {
                 match write.mode {
                     Mode::Extend => kept.log.push(write.entry.clone()),
                     Mode::Replace => {
-                        kept.log = Log::new(vec![write.entry.clone()], end.entries + 1).expect("one entry of more");
+                        kept.log =
+                            Log::new(vec![write.entry.clone()], end.entries + 1).expect("one entry of more");
                     }
                 }
                 self.schedule(id, write.due, now, None);
@@ -147,7 +148,11 @@ impl Logs {
             self.schedule(id, Due::In(claim.lease), now, None);
         }
         let next = self.due.iter().find(|(_, id)| !ids.contains(id));
-        Claimed { logs, next_due: next.map(|(at, _)| at.saturating_duration_since(now)), unreadable: Vec::new() }
+        Claimed {
+            logs,
+            next_due: next.map(|(at, _)| at.saturating_duration_since(now)),
+            unreadable: Vec::new(),
+        }
     }
 
     fn page(&self, query: &Query, now: Instant, epoch: Instant) -> Result<Page, StoreError> {
@@ -160,7 +165,11 @@ impl Logs {
             }
             Select::Kept => {
                 let from = last.map_or(Unbounded, |place| Excluded(place.id));
-                self.forever.range((from, Unbounded)).take(wanted).map(|&id| Place { at: epoch, id }).collect()
+                self.forever
+                    .range((from, Unbounded))
+                    .take(wanted)
+                    .map(|&id| Place { at: epoch, id })
+                    .collect()
             }
         };
         let next = (places.len() > query.limit)
