@@ -61,6 +61,7 @@ impl Gather {
         }
         let (sender, answer) = oneshot::channel();
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push((write.clone(), sender));
+        // Always: the place that was missing may be free again by now.
         self.changed.notify_one();
         // The sender goes only with a runtime that shuts down in the middle of a call.
         answer.await.unwrap_or_else(|_| Err(StoreError::ambiguous("the coordinator's runtime was shut down")))
@@ -101,15 +102,19 @@ impl Gather {
         }
     }
 
+    /// What a new sender starts with, its place reserved; `None` if there is no room or nothing to send.
     fn reserve_batch(&self) -> Option<Vec<Waiting>> {
-        let place = Place::take(self)?;
-        let batch = self.batch();
-        if batch.is_empty() {
+        if self.is_queue_empty() {
             return None;
         }
+        let place = Place::take(self)?;
         // The sender that is started takes it over.
         std::mem::forget(place);
-        Some(batch)
+        Some(self.batch())
+    }
+
+    fn is_queue_empty(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn batch(&self) -> Vec<Waiting> {
@@ -152,6 +157,8 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
-        self.0.changed.notify_one();
+        if !self.0.is_queue_empty() {
+            self.0.changed.notify_one();
+        }
     }
 }

@@ -329,13 +329,11 @@ async fn cancel(live: &Arc<Live>, cause: Cause) {
     let _ = tokio::time::timeout(CANCEL_WAIT, conclude).await;
 }
 
-fn log_cancelled(live: Arc<Live>, cause: Cause) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let id = live.id;
-        tracing::debug!(%id, %cause, "cancelling");
-        if let Err(error) = live.conclude(Decision::Cancel, Some(cause), None).await {
-            tracing::info!(%id, error = chain(&error), "left to recovery, which cancels it after its deadline");
-        }
+async fn log_cancelled(live: Arc<Live>, cause: Cause) {
+    let id = live.id;
+    tracing::debug!(%id, %cause, "cancelling");
+    if let Err(error) = live.conclude(Decision::Cancel, Some(cause), None).await {
+        tracing::info!(%id, error = chain(&error), "left to recovery, which cancels it after its deadline");
     }
 }
 

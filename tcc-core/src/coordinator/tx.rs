@@ -63,6 +63,10 @@ impl Tx {
     /// # Errors
     /// [`BranchError::Refused`] is a definite no; after [`BranchError::Unknown`] the branch may have had its effect;
     /// either way it will be cancelled, also if the body goes on and the transaction confirms.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "it promises to be `Send` and what it borrows, for stubs to pass on"
+    )]
     pub fn call<A: ActionType>(
         &self,
         request: A::Request,

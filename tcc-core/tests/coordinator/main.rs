@@ -1,0 +1,7 @@
+//! The coordinator on the memory store and on paused time.
+
+mod keys;
+mod life;
+mod rig;
+mod settling;
+mod writes;

@@ -1,0 +1,255 @@
+//! What these tests share: a participant that does as it is told and remembers, a store that counts, a coordinator.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tcc_core::protocol::{BranchKey, Group, Log, Phase, TxId};
+use tcc_core::store::{
+    Append, Claim, Claimed, MemoryStore, Page, Query, Readiness, Stats, StatusStore, StoreError,
+};
+use tcc_core::{
+    ActionType, Branch, BranchError, Builder, Coordinator, Handler, Never, Registry, Service, SettleError,
+    Settled, TransactionError, Tried, refuse,
+};
+use tokio::sync::Notify;
+
+/// What a bank does in a phase of a branch: told by the request, so that a test reads in one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Does {
+    Work,
+    Refuse,
+    Fail,
+    Panic,
+    Hang,
+    /// Fails so many times, then works.
+    FailTimes(u32),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Move {
+    pub cents: i64,
+    pub r#try: Does,
+    pub confirm: Does,
+    pub cancel: Does,
+}
+
+pub fn works(cents: i64) -> Move {
+    Move { cents, r#try: Does::Work, confirm: Does::Work, cancel: Does::Work }
+}
+
+/// What happened to a branch, phase by phase.
+pub type History = HashMap<BranchKey, Vec<Phase>>;
+
+#[derive(Default)]
+pub struct Bank {
+    /// The calls that worked.
+    pub effects: Mutex<History>,
+    /// All calls.
+    pub calls: Mutex<Vec<(BranchKey, Phase)>>,
+    failures: Mutex<HashMap<(BranchKey, Phase), u32>>,
+    pub called: Notify,
+    pub concurrent: AtomicU64,
+}
+
+impl Bank {
+    async fn act(&self, cx: &Branch, does: Does) -> Result<bool, std::io::Error> {
+        self.calls.lock().unwrap().push((cx.key(), cx.phase()));
+        self.called.notify_waiters();
+        match does {
+            Does::Work => {}
+            Does::Refuse => return Ok(false),
+            Does::Fail => return Err(std::io::Error::other("broken")),
+            Does::Panic => panic!("as told"),
+            Does::Hang => std::future::pending::<()>().await,
+            Does::FailTimes(times) => {
+                let mut failures = self.failures.lock().unwrap();
+                let failed = failures.entry((cx.key(), cx.phase())).or_default();
+                if *failed < times {
+                    *failed += 1;
+                    return Err(std::io::Error::other("not yet"));
+                }
+            }
+        }
+        self.effects.lock().unwrap().entry(cx.key()).or_default().push(cx.phase());
+        Ok(true)
+    }
+
+    pub fn phases(&self, tx: TxId) -> Vec<Vec<Phase>> {
+        let effects = self.effects.lock().unwrap();
+        let mut keys: Vec<_> = effects.keys().filter(|key| key.tx == tx).copied().collect();
+        keys.sort();
+        keys.iter().map(|key| effects[key].clone()).collect()
+    }
+
+    pub fn calls_of(&self, tx: TxId, phase: Phase) -> usize {
+        self.calls.lock().unwrap().iter().filter(|(key, called)| key.tx == tx && *called == phase).count()
+    }
+
+    /// Waits until there is such a call.
+    pub async fn wait_for(&self, tx: TxId, phase: Phase) {
+        loop {
+            let called = self.called.notified();
+            if self.calls_of(tx, phase) > 0 {
+                return;
+            }
+            called.await;
+        }
+    }
+}
+
+pub struct Transfer;
+impl ActionType for Transfer {
+    const NAME: &'static str = "bank.transfer";
+    type Request = Move;
+    type Output = i64;
+    type Error = String;
+}
+
+impl Handler<Transfer> for Bank {
+    async fn r#try(&self, cx: &Branch, request: Move) -> Tried<i64, String> {
+        if !self.act(cx, request.r#try).await? {
+            return refuse("no".into());
+        }
+        Ok(request.cents)
+    }
+
+    async fn confirm(&self, cx: &Branch, request: Move, output: i64) -> Settled {
+        assert_eq!(request.cents, output, "confirm is given the output of its try");
+        if !self.act(cx, request.confirm).await? {
+            return Err(SettleError::refuse("never"));
+        }
+        Ok(())
+    }
+
+    async fn cancel(&self, cx: &Branch, request: Move, _: Option<i64>) -> Settled {
+        if !self.act(cx, request.cancel).await? {
+            return Err(SettleError::refuse("never"));
+        }
+        Ok(())
+    }
+}
+
+/// An action without a try.
+pub struct Notice;
+impl ActionType for Notice {
+    const NAME: &'static str = "bank.notice";
+    const ON_CONFIRM: bool = true;
+    type Request = Move;
+    type Output = ();
+    type Error = Never;
+}
+
+impl Handler<Notice> for Bank {
+    async fn r#try(&self, _: &Branch, _: Move) -> Tried<(), Never> {
+        panic!("an action without a try is not tried")
+    }
+
+    async fn confirm(&self, cx: &Branch, request: Move, (): ()) -> Settled {
+        assert!(cx.is_on_confirm());
+        self.act(cx, request.confirm).await?;
+        Ok(())
+    }
+
+    async fn cancel(&self, _: &Branch, _: Move, _: Option<()>) -> Settled {
+        panic!("an action without a try is not cancelled")
+    }
+}
+
+impl Service for Bank {
+    fn register(self: Arc<Self>, registry: &mut Registry) {
+        registry.add::<Transfer, _>(self.clone());
+        registry.add::<Notice, _>(self);
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Branch(#[from] BranchError<String>),
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    #[error("the body's own")]
+    Own,
+}
+
+/// A memory store that counts what it is asked.
+#[derive(Default)]
+pub struct Counting {
+    pub inner: MemoryStore,
+    pub appends: AtomicU64,
+}
+
+#[async_trait]
+impl StatusStore for Counting {
+    async fn append(&self, write: &Append) -> Result<(), StoreError> {
+        self.appends.fetch_add(1, Ordering::SeqCst);
+        self.inner.append(write).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        self.inner.claim(claim).await
+    }
+
+    async fn read(&self, group: &Group, id: TxId) -> Result<Option<Log>, StoreError> {
+        self.inner.read(group, id).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.inner.list(query).await
+    }
+
+    async fn stats(&self, group: &Group) -> Result<Stats, StoreError> {
+        self.inner.stats(group).await
+    }
+
+    async fn check(&self) -> Result<Readiness, StoreError> {
+        Ok(Readiness::default())
+    }
+}
+
+pub struct Rig {
+    pub store: Arc<Counting>,
+    pub bank: Arc<Bank>,
+    pub tcc: Coordinator,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    pub async fn with(set: impl FnOnce(Builder) -> Builder) -> Self {
+        let (store, bank) = (Arc::new(Counting::default()), Arc::new(Bank::default()));
+        let tcc =
+            set(Coordinator::builder("test", store.clone()).register(bank.clone())).start().await.unwrap();
+        Self { store, bank, tcc }
+    }
+
+    /// Another instance of the group, on the same store and bank.
+    pub async fn another(&self) -> Coordinator {
+        Coordinator::builder("test", self.store.clone()).register(self.bank.clone()).start().await.unwrap()
+    }
+
+    pub fn appends(&self) -> u64 {
+        self.store.appends.load(Ordering::SeqCst)
+    }
+
+    pub async fn unfinished(&self) -> u64 {
+        self.store.stats(&Group::new("test").unwrap()).await.unwrap().unfinished
+    }
+
+    /// Waits until nothing is unfinished.
+    pub async fn quiet(&self) {
+        for _ in 0..100_000 {
+            if self.unfinished().await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("something is unfinished after 5 000 seconds");
+    }
+}

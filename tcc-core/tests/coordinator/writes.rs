@@ -1,0 +1,1 @@
+//! Writes whose answer is lost.
