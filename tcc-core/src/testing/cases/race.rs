@@ -141,14 +141,20 @@ pub(crate) async fn a_dropped_append_is_whole_or_absent(s: &Suite) -> Result<(),
 /// Each write of a dropped batch by itself.
 pub(crate) async fn a_dropped_batch_is_whole_or_absent_in_each(s: &Suite) -> Result<(), Broken> {
     for polls in 0..8 {
-        let writes: Vec<Append> = (0..10).map(|_| s.first(Due::In(HOUR))).collect();
+        let mut writes = Vec::new();
+        for _ in 0..5 {
+            let begun = s.begin(Due::In(HOUR)).await?;
+            writes.extend([s.next_write(&begun), s.first(Due::In(HOUR))]);
+        }
         let store = s.store();
         drop(dropped_after(polls, store.append_all(&writes)).await);
         let again = s.store().append_all(&writes).await;
         DROPPED.equal("the number of answers", &again.len(), &writes.len())?;
-        for (write, answer) in writes.into_iter().zip(again) {
+        for (write, answer) in writes.iter().zip(again) {
             DROPPED.ok("the same batch again", answer)?;
-            DROPPED.log("a log of a dropped batch", s.read(write.id).await?.as_ref(), &[write.entry], 1)?;
+            let log = s.read(write.id).await?;
+            let end = write.after.then(write.entry.op());
+            DROPPED.equal("the end of a log of a dropped batch", &log.map(|log| log.position()), &Some(end))?;
         }
     }
     Ok(())
