@@ -33,8 +33,12 @@
 //! the same cases as a table, for a harness of one's own.
 
 mod cases;
+mod fault;
+mod plan;
 mod suite;
 
+pub use fault::FaultStore;
+pub use plan::{Call, Fault, FaultKind, Faults, Rates, Rule, Until};
 pub use suite::{Broken, Case, StoreFixture, Suite, run_store_case, store_cases};
 
 #[doc(inline)]
