@@ -3,5 +3,7 @@ pub mod coordinator;
 pub mod participant;
 pub mod protocol;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub use coordinator::*;
 pub use participant::*;

@@ -1,0 +1,149 @@
+//! The suite is itself held to something: stores with one defect each, which it must catch by the right case.
+
+mod defect;
+mod flawed;
+
+use defect::Defect;
+use flawed::Flawed;
+use tcc_core::testing::{Broken, Case, Suite, store_cases};
+
+/// Runs one case on a store with this defect, on a clock of its own.
+fn run(case: &Case, defect: Defect) -> Result<(), Broken> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async { case.run(&Suite::of(Flawed::with(defect)).await).await })
+}
+
+/// Every case that catches this defect.
+fn catchers(defect: Defect) -> Vec<&'static str> {
+    store_cases().iter().filter(|case| run(case, defect).is_err()).map(Case::name).collect()
+}
+
+#[test]
+fn a_store_without_a_defect_passes() {
+    for case in store_cases() {
+        if let Err(broken) = run(case, Defect::None) {
+            panic!("{}: {broken}", case.name());
+        }
+    }
+}
+
+#[test]
+fn a_failure_says_what_broke_and_how_to_mend_it() {
+    for case in store_cases() {
+        let Err(broken) = run(case, Defect::PositionNotCompared) else { continue };
+        let said = broken.to_string();
+        for part in [broken.promise, &broken.found, broken.mend] {
+            assert!(part.len() > 10 && said.contains(part), "{}: {said}", case.name());
+        }
+    }
+}
+
+macro_rules! caught {
+    ($($test:ident: $defect:ident by $case:ident;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                let by = catchers(Defect::$defect);
+                assert!(
+                    by.contains(&stringify!($case)),
+                    "{:?} is not caught by {}, only by {by:?}", Defect::$defect, stringify!($case),
+                );
+            }
+        )+
+
+        /// Every case is shown to catch something: one that cannot fail proves nothing.
+        #[test]
+        fn every_case_catches_a_defect() {
+            let named = [$(stringify!($case)),+];
+            let idle: Vec<_> = store_cases().iter().map(Case::name).filter(|name| !named.contains(name)).collect();
+            assert!(idle.is_empty(), "no defect is caught by {idle:?}");
+        }
+    };
+}
+
+caught! {
+    position_not_compared: PositionNotCompared by append_compares_the_op;
+    only_the_number_compared: OnlyTheNumberCompared by append_compares_the_op;
+    only_the_op_compared: OnlyTheOpCompared by append_compares_the_number;
+    only_the_op_compared_beyond_the_end: OnlyTheOpCompared by append_beyond_the_end_conflicts;
+    start_takes_an_existing_log: StartTakesAnExistingLog by start_conflicts_with_a_log;
+    replay_conflicts: ReplayConflicts by replay_is_ok_and_changes_nothing;
+    replay_of_a_begin_conflicts: ReplayConflicts by replay_of_the_first_entry_is_ok;
+    replay_appends_again: ReplayAppendsAgain by replay_is_ok_and_changes_nothing;
+    replay_moves_the_due_time: ReplayMovesTheDueTime by replay_is_ok_and_changes_nothing;
+    replay_of_a_progressed_log_is_ok: ReplayOfAProgressedLogIsOk by replay_behind_another_entry_conflicts;
+    replay_at_any_number_is_ok: ReplayAtAnyNumberIsOk by replay_at_another_number_conflicts;
+    not_found_begins_a_log: NotFoundBeginsALog by append_without_a_log_is_not_found;
+    not_found_is_called_conflict: NotFoundIsCalledConflict by append_without_a_log_is_not_found;
+    conflict_moves_the_due_time: ConflictMovesTheDueTime by refused_append_changes_nothing;
+    batch_stops_at_the_first_error: BatchStopsAtTheFirstError by batch_gives_each_write_its_own_answer;
+    batch_gives_one_answer_for_all: BatchGivesOneAnswerForAll by batch_gives_each_write_its_own_answer;
+    batch_is_all_or_nothing: BatchIsAllOrNothing by batch_gives_each_write_its_own_answer;
+    batch_is_applied_backwards: BatchIsAppliedBackwards by batch_is_applied_in_order;
+    batch_prefers_the_last: BatchIsAppliedBackwards by batch_gives_a_position_to_the_first;
+    batch_is_cut_off: BatchIsCutOff by batch_of_none_and_of_many;
+    claim_is_not_exclusive: ClaimIsNotExclusive by a_lease_excludes_every_other_claim;
+    claim_reads_then_writes: ClaimReadsThenWrites by many_claimers_share_nothing;
+    claim_ignores_the_lease: ClaimIgnoresTheLease by a_lease_excludes_every_other_claim;
+    claim_hands_out_twice: ClaimIgnoresTheLease by many_logs_are_claimed_in_pages;
+    lease_is_too_short: LeaseIsTooShort by an_expired_lease_is_handed_out_again;
+    lease_never_ends: LeaseNeverEnds by an_expired_lease_is_handed_out_again;
+    claim_forgets_to_append: ClaimForgetsToAppend by claim_appends_its_entry;
+    claim_appends_in_its_answer_only: ClaimAppendsInItsAnswerOnly by claim_moves_the_position;
+    claim_takes_what_is_not_due: ClaimTakesWhatIsNotDue by claim_takes_nothing_before_it_is_due;
+    claim_is_out_of_order: ClaimIsOutOfOrder by claim_takes_the_most_overdue_first;
+    claim_exceeds_its_limit: ClaimExceedsItsLimit by claim_keeps_to_its_limit;
+    claim_leases_beyond_its_limit: ClaimLeasesBeyondItsLimit by claim_keeps_to_its_limit;
+    claim_scans_past_the_leased: ClaimScansPastTheLeased by leased_logs_hold_up_nothing_due;
+    next_due_is_forgotten: NextDueIsForgotten by next_due_is_told;
+    next_due_is_the_lease: NextDueIsTheLease by next_due_is_told;
+    unfinished_expires: UnfinishedExpires by unfinished_outlives_every_retention;
+    retention_is_too_short: RetentionIsTooShort by finished_is_kept_for_its_retention;
+    finished_never_goes: FinishedNeverGoes by finished_goes_after_its_retention;
+    keep_drops_the_retention: KeepDropsTheRetention by finished_goes_after_its_retention;
+    for_ever_ends: ForeverEnds by kept_for_ever_stays_and_is_listed;
+    for_ever_is_not_listed: ForeverIsNotListed by kept_for_ever_stays_and_is_listed;
+    for_ever_is_final: ForeverIsFinal by kept_for_ever_can_be_worked_on_again;
+    sweep_takes_what_has_time_left: SweepTakesWhatHasTimeLeft by sweep_spares_what_must_stay;
+    sweep_exceeds_its_limit: SweepExceedsItsLimit by sweep_spares_what_must_stay;
+    keep_makes_due_at_once: KeepMakesDueAtOnce by keep_keeps_the_due_time;
+    keep_of_a_new_log_is_never: KeepOfANewLogIsNever by keep_in_a_first_append_is_at_once;
+    in_never_brings_forward: InNeverBringsForward by in_moves_the_due_time;
+    renewal_is_ignored: RenewalIsIgnored by a_renewed_lease_lasts_longer;
+    never_stays_due: NeverStaysDue by never_is_not_due;
+    no_time_is_an_error: NoTimeIsAnError by near_and_far_times_are_taken;
+    replace_extends: ReplaceExtends by replace_leaves_one_entry;
+    replace_counts_anew: ReplaceCountsAnew by replace_goes_on_counting;
+    replace_is_not_compared: ReplaceIsNotCompared by refused_replace_changes_nothing;
+    replay_of_a_replace_conflicts: ReplayOfAReplaceConflicts by replay_of_a_replace_is_ok;
+    list_skips_one_at_page_ends: ListSkipsOneAtPageEnds by list_is_whole_and_in_due_order;
+    list_is_in_order_of_ids: ListIsInOrderOfIds by list_is_whole_and_in_due_order;
+    list_loses_ties: ListLosesTies by list_is_whole_and_in_due_order;
+    list_goes_by_offset: ListGoesByOffset by list_survives_changes_between_pages;
+    list_looks_up_its_last_item: ListLooksUpItsLastItem by list_survives_changes_between_pages;
+    list_exceeds_its_limit: ListExceedsItsLimit by list_pages_keep_to_their_limit;
+    list_ends_after_a_page: ListEndsAfterAPage by list_pages_keep_to_their_limit;
+    list_takes_any_cursor: ListTakesAnyCursor by rubbish_is_no_cursor;
+    listed_ages_are_lost: ListedAgesAreLost by listed_logs_are_whole_and_aged;
+    text_is_trimmed: TextIsTrimmed by any_text_is_kept_exactly;
+    text_is_normalised: TextIsNormalised by any_text_is_kept_exactly;
+    text_loses_controls: TextLosesControls by any_text_is_kept_exactly;
+    text_is_cut: TextIsCut by lines_of_64_kib_are_kept;
+    groups_share_their_logs: GroupsShareTheirLogs by groups_are_apart;
+    logs_are_kept_in_the_handle: LogsAreKeptInTheHandle by reopen_keeps_all;
+    due_times_are_kept_in_the_handle: DueTimesAreKeptInTheHandle by reopen_keeps_all;
+    stats_forget_the_leased: StatsForgetTheLeased by stats_count;
+    stats_call_the_waiting_overdue: StatsCallTheWaitingOverdue by stats_count;
+    nothing_to_read_is_an_error: NothingToReadIsAnError by read_of_no_log_is_none;
+    check_finds_fault_without_a_word: CheckFindsFaultWithoutAWord by check_says_how_to_mend;
+    due_soon_waits_for_ever: DueSoonWaitsForEver by due_soon_comes_back;
+    append_reads_then_writes: AppendReadsThenWrites by one_append_wins_each_position;
+    append_races_a_claim: AppendReadsThenWrites by claim_and_append_exclude_each_other;
+    append_is_two_writes: AppendIsTwoWrites by a_dropped_append_is_whole_or_absent;
+    batch_forgets_when_dropped: BatchForgetsWhenDropped by a_dropped_batch_is_whole_or_absent_in_each;
+    claim_is_two_writes: ClaimIsTwoWrites by a_dropped_claim_leases_or_leaves;
+    entries_are_not_counted: EntriesAreNotCounted by append_moves_the_position;
+    first_entry_is_lost: FirstEntryIsLost by first_append_begins_a_log;
+    entries_are_sorted: EntriesAreSorted by sixty_four_entries_keep_their_order;
+}
