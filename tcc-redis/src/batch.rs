@@ -19,22 +19,32 @@ const MAX_BYTES: usize = 1 << 20;
 /// No time is longer: the server's clock is kept in microseconds, in numbers exact up to 2⁵³.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// What an append depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// The end of the log, as every append.
+    Position,
+    /// That, and that the log is due now.
+    PositionAndDue,
+}
+
 /// Appends to logs of a group; the answers in the order of the writes.
 pub(crate) async fn append(
     connection: &Connection,
     keys: &GroupKeys,
     writes: &[&Append],
+    condition: Condition,
 ) -> Vec<Result<(), StoreError>> {
     let mut answers = Vec::with_capacity(writes.len());
     if let [shard] = keys.shards() {
-        append_to_shard(connection, shard, writes, &mut answers).await;
+        append_to_shard(connection, shard, writes, condition, &mut answers).await;
         return answers;
     }
     let mut placed: Vec<Option<Result<(), StoreError>>> = writes.iter().map(|_| None).collect();
     for (number, shard) in keys.shards().iter().enumerate() {
         let mine: Vec<usize> = (0..writes.len()).filter(|&i| keys.index_of(writes[i].id) == number).collect();
         let some: Vec<&Append> = mine.iter().map(|&i| writes[i]).collect();
-        append_to_shard(connection, shard, &some, &mut answers).await;
+        append_to_shard(connection, shard, &some, condition, &mut answers).await;
         for (i, answer) in mine.into_iter().zip(answers.drain(..)) {
             placed[i] = Some(answer);
         }
@@ -46,18 +56,13 @@ async fn append_to_shard(
     connection: &Connection,
     keys: &ShardKeys,
     writes: &[&Append],
+    condition: Condition,
     answers: &mut Vec<Result<(), StoreError>>,
 ) {
     let mut rest = writes;
-    while let Some(first) = rest.first() {
-        if first.after.entries == u32::MAX {
-            let what = "the log has as many entries as can be counted".to_owned();
-            answers.push(Err(StoreError::Invalid { what }));
-            rest = &rest[1..];
-            continue;
-        }
+    while !rest.is_empty() {
         let (call, later) = rest.split_at(first_call(rest));
-        append_in_one_call(connection, keys, call, answers).await;
+        append_in_one_call(connection, keys, call, condition, answers).await;
         rest = later;
     }
 }
@@ -67,7 +72,7 @@ fn first_call(writes: &[&Append]) -> usize {
     let mut bytes = 0;
     let fitting = writes.iter().take(MAX_WRITES).take_while(|write| {
         bytes += write.entry.line().len();
-        bytes <= MAX_BYTES && write.after.entries != u32::MAX
+        bytes <= MAX_BYTES
     });
     fitting.count().max(1)
 }
@@ -76,12 +81,15 @@ async fn append_in_one_call(
     connection: &Connection,
     keys: &ShardKeys,
     writes: &[&Append],
+    condition: Condition,
     answers: &mut Vec<Result<(), StoreError>>,
 ) {
     let lines: usize = writes.iter().map(|write| write.entry.line().len()).sum();
     let words = 3 + 4 * writes.len();
     let bytes = keys.due.len() + keys.kept.len() + lines + writes.len() * (keys.log_len() + 2 * text::TRAILER + 20);
-    let reply = scripts::APPEND.run(connection, words, bytes, |command| write_arguments(command, keys, writes)).await;
+    let reply = scripts::APPEND
+        .run(connection, words, bytes, |command| write_arguments(command, keys, writes, condition))
+        .await;
     match reply.and_then(|reply| read_answers(&reply, writes)) {
         Ok(read) => answers.extend(read),
         Err(failure) => answers.extend(writes.iter().map(|_| Err(failure.clone().of_write()))),
@@ -89,7 +97,7 @@ async fn append_in_one_call(
 }
 
 /// The keys and arguments as `append.lua` describes them.
-fn write_arguments(command: &mut Cmd, keys: &ShardKeys, writes: &[&Append]) {
+fn write_arguments(command: &mut Cmd, keys: &ShardKeys, writes: &[&Append], condition: Condition) {
     let mut buffer = Vec::with_capacity(256);
     command.arg(2 + writes.len()).arg(&keys.due).arg(&keys.kept);
     for write in writes {
@@ -97,22 +105,23 @@ fn write_arguments(command: &mut Cmd, keys: &ShardKeys, writes: &[&Append]) {
         command.arg(&buffer[..]);
     }
     for write in writes {
-        command.arg(&*what(write.due, write.mode));
+        command.arg(&*what(write.due, write.mode, condition));
         buffer.clear();
         if write.after != Position::START {
             text::write_trailer(&mut buffer, write.after);
         }
         command.arg(&buffer[..]);
         buffer.clear();
-        text::write_entry(&mut buffer, &write.entry, write.after.entries + 1);
+        text::write_entry(&mut buffer, &write.entry, write.after.entries.saturating_add(1));
         command.arg(&buffer[..]);
     }
 }
 
-fn what(due: Due, mode: Mode) -> Cow<'static, str> {
+fn what(due: Due, mode: Mode, condition: Condition) -> Cow<'static, str> {
     let extends = mode == Mode::Extend;
     let letter = |extend, replace| if extends { extend } else { replace };
     match due {
+        Due::In(wait) if condition == Condition::PositionAndDue => format!("c{}", micros(wait)).into(),
         Due::Keep => letter("k", "K").into(),
         Due::In(wait) => format!("{}{}", letter("d", "D"), micros(wait)).into(),
         Due::Never { retain: Retain::For(time) } => format!("{}{}", letter("f", "F"), millis(time)).into(),

@@ -1,17 +1,16 @@
 //! Handing out what is due.
 //!
 //! A script may touch only the keys it was told, and which logs are due is not known before the index was read. So a claim
-//! is three steps: the head of the index; those logs; and then an ordinary conditional append to each, through the same
-//! script as every other write. That append alone makes a claim exclusive: whatever sets when a log is due moves its
-//! position too, so of several claimers, and of a claimer and the owner, one finds the log where it was. It also means that a
-//! log was read, whole and to its last byte, before anything is written to it. When nothing is due, which is nearly always,
-//! the first step is all.
+//! is three steps: the head of the index; those logs; and then an append to each, through the same script as every other
+//! write, on the condition that the log still ends where it was read *and* is still due. The first half excludes all who
+//! write to it meanwhile; the second, those who claimed it between the first step and the second. A log is so read, whole and
+//! to its last byte, before anything is written to it. When nothing is due, which is nearly always, the first step is all.
 
 use std::time::Duration;
 
 use tcc_core::store::{Append, Claim, Claimed, Due, Mode, StoreError, Unreadable};
 
-use crate::batch;
+use crate::batch::{self, Condition};
 use crate::connection::Connection;
 use crate::error::Failure;
 use crate::index::{self, Found, Index, Item, Stranger};
@@ -75,7 +74,7 @@ async fn claim_once(connection: &Connection, keys: &GroupKeys, claim: &Claim) ->
             mode: Mode::Extend,
         })
         .collect();
-    let answers = batch::append(connection, keys, &writes.iter().collect::<Vec<_>>()).await;
+    let answers = batch::append(connection, keys, &writes.iter().collect::<Vec<_>>(), Condition::PositionAndDue).await;
     let mut failure = None;
     let mut lost = false;
     for ((item, mut log), answer) in logs.into_iter().zip(answers) {

@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use tcc_core::protocol::{Group, Log, TxId};
 use tcc_core::store::{Append, Claim, Claimed, Page, Query, Readiness, Stats, StatusStore, StoreError};
 
+use crate::batch::{self, Condition};
 use crate::builder::{RedisStoreBuilder, Settings};
 use crate::connection::Connection;
 use crate::error::{ConnectError, Failure};
 use crate::index::{self, Found};
 use crate::keys::{self, GroupKeys};
-use crate::{batch, check, claim, list};
+use crate::{check, claim, list};
 
 /// A status store on a Redis server.
 ///
@@ -99,7 +100,7 @@ impl Inner {
 
     async fn append_to_group(&self, group: &Group, writes: &[&Append]) -> Vec<Result<(), StoreError>> {
         match self.keys_to_write(group).await {
-            Ok(keys) => batch::append(&self.connection, &keys, writes).await,
+            Ok(keys) => batch::append(&self.connection, &keys, writes, Condition::Position).await,
             Err(error) => writes.iter().map(|_| Err(same_error(&error))).collect(),
         }
     }
@@ -117,7 +118,7 @@ fn same_error(error: &StoreError) -> StoreError {
 impl StatusStore for RedisStore {
     async fn append(&self, write: &Append) -> Result<(), StoreError> {
         let keys = self.inner.keys_to_write(&write.group).await?;
-        let mut answers = batch::append(&self.inner.connection, &keys, &[write]).await;
+        let mut answers = batch::append(&self.inner.connection, &keys, &[write], Condition::Position).await;
         answers.pop().expect("one write has one answer")
     }
 

@@ -6,6 +6,7 @@
 --                   takes the place of what is there (upper case)
 --                     k  as before                d  this many microseconds from now
 --                     f  never; it is kept for this many milliseconds      e  never; it is kept for ever
+--                   and  c  as d, on the further condition that the log is due now: a claim
 --         expected  the trailer the log must end with; empty if there must be no log
 --         entry     the entry's text with its trailer
 --
@@ -47,7 +48,14 @@ for i = 1, writes do
   if not seen then
     tail = pcall('GETRANGE', key, -TRAILER, -1)
   end
-  if tail == expected then
+  local letter = byte(what)
+  local due_now = true
+  if letter == 99 and tail == expected then -- c
+    -- It was due when the claimer looked; another may have claimed it before the claimer read it.
+    local score = pcall('ZSCORE', due, sub(key, -32))
+    due_now = type(score) == 'string' and tonumber(score) <= clock()
+  end
+  if tail == expected and due_now then
     answers[i] = '='
     ends[key] = sub(entry, -TRAILER)
     if seen then
@@ -55,8 +63,7 @@ for i = 1, writes do
     elseif expected == '' then
       fresh[key] = true
     end
-    local letter = byte(what)
-    if letter == 100 or letter == 68 then -- d
+    if letter == 100 or letter == 68 or letter == 99 then -- d, c
       at[key] = clock() + tonumber(sub(what, 2))
       scheduled = true
     elseif letter == 107 or letter == 75 then -- k
@@ -68,6 +75,8 @@ for i = 1, writes do
       at[key] = (letter == 102 or letter == 70) and 'f' or 'e'
       scheduled = true
     end
+  elseif not due_now then
+    answers[i] = 'c'
   elseif type(tail) == 'table' then
     answers[i] = 'g'
   elseif tail == sub(entry, -TRAILER) then
@@ -143,7 +152,7 @@ for i = 1, writes do
       elseif letter == 102 or letter == 70 then
         pcall('PEXPIRE', key, sub(what, 2))
       end
-    elseif letter == 107 or letter == 100 then -- k, d
+    elseif letter == 107 or letter == 100 or letter == 99 then -- k, d, c
       if letter == 100 and (back or again[key]) then
         reply = pcall('PERSIST', key)
       end
