@@ -1,0 +1,7 @@
+//! SQLite: a store in a file.
+
+mod schema;
+mod store;
+
+pub use schema::SchemaError;
+pub use store::{Builder, OpenError, SqliteStore};
