@@ -78,6 +78,38 @@ CREATE VIEW tcc_log_lines AS
 "],
 };
 
+pub(super) const FENCE: Part = Part {
+    name: "fence",
+    steps: &["
+CREATE TABLE tcc_fence (
+    tx         TEXT    NOT NULL CHECK (length(tx) = 32),
+    branch     INTEGER NOT NULL,
+    action     TEXT    NOT NULL,
+    state      TEXT    NOT NULL CHECK (state IN ('tried', 'confirmed', 'cancelled', 'refused')),
+    -- The phase that was refused.
+    refused_in TEXT    CHECK (refused_in IN ('try', 'confirm', 'cancel')),
+    -- What the try returned, as JSON: a repeat returns the same.
+    output     TEXT,
+    -- What was refused, as JSON: a repeat refuses the same.
+    refusal    TEXT,
+    on_confirm INTEGER NOT NULL CHECK (on_confirm IN (0, 1)),
+    begun_ms   INTEGER NOT NULL,
+    -- Its transaction was read as finished: it goes by age, whatever it is.
+    finished   INTEGER NOT NULL DEFAULT 0 CHECK (finished IN (0, 1)),
+    PRIMARY KEY (tx, branch),
+    CHECK ((state = 'refused') = (refused_in IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tcc_fence_begun ON tcc_fence (begun_ms, tx, branch);
+
+-- Branches of transactions that began before this have had their final rows purged.
+CREATE TABLE tcc_fence_horizon (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    begun_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO tcc_fence_horizon VALUES (1, 0);
+"],
+};
+
 /// Takes a part of the schema to the version that this program knows. Safe when several processes do it at once.
 pub(super) async fn migrate(db: &mut SqliteConnection, part: &Part) -> Result<(), SchemaError> {
     // Without the write lock first: the usual case is that nothing is to be done.
