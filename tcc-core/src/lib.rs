@@ -2,4 +2,6 @@
 pub mod participant;
 pub mod protocol;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub use participant::*;

@@ -16,11 +16,12 @@ impl Entry {
     /// An entry of this op and text.
     ///
     /// # Errors
-    /// [`EntryError`] if the text has a line break: an entry is one line, so that a log can be kept as lines and read
-    /// by eye.
+    /// [`EntryError`] if the text has a line break or a NUL: an entry is one line, so that a log can be kept as lines
+    /// and read by eye, and not every database's text may hold a NUL. JSON needs neither.
     pub fn new(op: Op, line: impl Into<Arc<str>>) -> Result<Self, EntryError> {
         let line = line.into();
-        if line.as_bytes().iter().any(|b| matches!(b, b'\n' | b'\r')) { Err(EntryError) } else { Ok(Self { op, line }) }
+        let forbidden = line.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\0'));
+        if forbidden { Err(EntryError) } else { Ok(Self { op, line }) }
     }
 
     /// The write that brought it.
@@ -28,7 +29,7 @@ impl Entry {
         self.op
     }
 
-    /// Its text: any characters but line breaks.
+    /// Its text: any characters but line feed, carriage return and NUL.
     pub fn line(&self) -> &str {
         &self.line
     }
@@ -41,9 +42,9 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The text of an entry has a line break.
+/// The text of an entry has a line break or a NUL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an entry is one line of text: it has a line break")]
+#[error("an entry is one line of text, and this one has a line break or a NUL")]
 pub struct EntryError;
 
 /// The end of a log: how many entries were ever appended, and the op of the last one.
@@ -64,7 +65,7 @@ impl Position {
     /// Where the log ends once an entry of this op follows.
     #[must_use]
     pub const fn then(self, op: Op) -> Self {
-        Self { entries: self.entries + 1, op }
+        Self { entries: self.entries.saturating_add(1), op }
     }
 }
 
@@ -121,6 +122,13 @@ mod tests {
         assert!(Entry::new(Op::from_u64(1), "").is_ok());
         assert_eq!(Entry::new(Op::from_u64(1), "a\nb"), Err(EntryError));
         assert_eq!(Entry::new(Op::from_u64(1), "a\r"), Err(EntryError));
+        assert_eq!(Entry::new(Op::from_u64(1), "a\0"), Err(EntryError));
+    }
+
+    #[test]
+    fn a_position_does_not_overflow() {
+        let end = Position { entries: u32::MAX, op: Op::from_u64(1) };
+        assert_eq!(end.then(Op::from_u64(2)), Position { entries: u32::MAX, op: Op::from_u64(2) });
     }
 
     #[test]

@@ -120,8 +120,8 @@ impl Logs {
         let next = match (due, keep) {
             (Due::Keep, None) => return,
             (Due::Keep, Some(at)) => DueAt::At(at),
-            (Due::In(wait), _) => DueAt::At(now + wait),
-            (Due::Never { retain: Retain::For(time) }, _) => DueAt::Expiring(now + time),
+            (Due::In(wait), _) => DueAt::At(later(now, wait)),
+            (Due::Never { retain: Retain::For(time) }, _) => DueAt::Expiring(later(now, time)),
             (Due::Never { retain: Retain::Forever }, _) => DueAt::Forever,
         };
         match std::mem::replace(&mut kept.due, next) {
@@ -152,7 +152,7 @@ impl Logs {
 
     fn page(&self, query: &Query, now: Instant, epoch: Instant) -> Result<Page, StoreError> {
         let last = query.cursor.as_ref().map(|cursor| Place::parse(&cursor.0, epoch)).transpose()?;
-        let wanted = query.limit + 1;
+        let wanted = query.limit.saturating_add(1);
         let places: Vec<Place> = match query.select {
             Select::Unfinished => {
                 let from = last.map_or(Unbounded, |place| Excluded((place.at, place.id)));
@@ -177,6 +177,12 @@ impl Logs {
         });
         Ok(Page { items: items.collect(), unreadable: Vec::new(), next })
     }
+}
+
+/// A time from now; a century, if it is further than an `Instant` reaches.
+fn later(now: Instant, wait: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    now.checked_add(wait).unwrap_or_else(|| now + CENTURY)
 }
 
 /// Where a page ended: when the last log was due, and whose it was.
@@ -234,5 +240,32 @@ impl StatusStore for MemoryStore {
             mend: "use it for tests; in production use Redis, SQLite or another durable store".into(),
         };
         Ok(Readiness { errors: Vec::new(), warnings: vec![lost] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Entry, Op};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_beyond_every_clock_is_taken() {
+        let store = MemoryStore::new();
+        for (number, due) in (0..).zip([
+            Due::In(Duration::MAX),
+            Due::Never { retain: Retain::For(Duration::MAX) },
+            Due::Never { retain: Retain::Forever },
+        ]) {
+            let write = Append {
+                group: Group::new("shop").unwrap(),
+                id: TxId::from_time(number, [0; 10]),
+                after: Position::START,
+                entry: Entry::new(Op::from_u64(1), "x").unwrap(),
+                due,
+                mode: Mode::Extend,
+            };
+            store.append(&write).await.unwrap();
+            assert!(store.read(&write.group, write.id).await.unwrap().is_some());
+        }
     }
 }

@@ -1,0 +1,41 @@
+//! What tests need: the conformance suite for status stores, and a store with faults by plan.
+//!
+//! # A store of one's own, proved
+//!
+//! A [`StoreFixture`] says how to start a store and how to open another handle on the same data; one line then gives
+//! one `#[tokio::test]` per case of the contract:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tcc_core::store::MemoryStore;
+//! use tcc_core::testing::StoreFixture;
+//!
+//! struct Memory(Arc<MemoryStore>);
+//!
+//! #[async_trait::async_trait]
+//! impl StoreFixture for Memory {
+//!     type Store = Arc<MemoryStore>;
+//!
+//!     async fn start() -> Self {
+//!         Self(Arc::default())
+//!     }
+//!
+//!     async fn open(&self) -> Self::Store {
+//!         Arc::clone(&self.0)
+//!     }
+//! }
+//!
+//! tcc_core::testing::store_suite!(Memory, start_paused = true);
+//! # fn main() {}
+//! ```
+//!
+//! A failure names the promise of the contract that broke, what was found, and how to mend it. [`store_cases`] gives
+//! the same cases as a table, for a harness of one's own.
+
+mod cases;
+mod suite;
+
+pub use suite::{Broken, Case, StoreFixture, Suite, run_store_case, store_cases};
+
+#[doc(inline)]
+pub use crate::store_suite;
