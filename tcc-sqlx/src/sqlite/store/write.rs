@@ -40,13 +40,13 @@ pub(super) async fn append(
         let what = format!("an entry of {} bytes; at most {MAX_LINE} are taken", write.entry.line().len());
         return Ok(Err(StoreError::Invalid { what }));
     }
-    if write.after.entries == u32::MAX {
-        return Ok(Err(StoreError::Invalid { what: format!("a log has at most {} entries", u32::MAX) }));
-    }
     if try_append(db, write, now).await? {
         return Ok(Ok(()));
     }
     match end(db, write, now).await? {
+        End::At(position) if position == write.after && position.entries == u32::MAX => {
+            Ok(Err(StoreError::Invalid { what: format!("a log has at most {} entries", u32::MAX) }))
+        }
         End::At(position) if position == write.after.then(write.entry.op()) => Ok(Ok(())),
         End::At(_) | End::Damaged => Ok(Err(StoreError::Conflict { id: write.id })),
         End::Missing => Ok(Err(StoreError::NotFound { id: write.id })),
@@ -62,6 +62,9 @@ pub(super) async fn append(
 
 /// Appends if the log ends where the write says.
 async fn try_append(db: &mut SqliteConnection, write: &Append, now: i64) -> Result<bool, sqlx::Error> {
+    if write.after.entries == u32::MAX {
+        return Ok(false); // It is full.
+    }
     let schedule = Schedule::new(write.due, now);
     let op = write.entry.op().to_string();
     let appended = i64::from(write.after.entries) + 1;
