@@ -1,7 +1,6 @@
 //! A transaction from its first line to its decision.
 
 use std::fmt;
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,11 @@
+//! SQLite: a store in a file, and the fence of participants whose data is in SQLite.
+
+mod fence;
+mod fence_table;
+mod schema;
+mod store;
+
+pub use fence::SqliteMark;
+pub use fence_table::{CompareError, Compared, SqliteFence};
+pub use schema::SchemaError;
+pub use store::{Builder, OpenError, SqliteStore};
