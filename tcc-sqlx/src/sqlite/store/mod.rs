@@ -97,7 +97,10 @@ impl StatusStore for SqliteStore {
         match next {
             Some(due) if due <= now && claim.limit > 0 => {}
             _ => {
-                return Ok(Claimed { next_due: next.map(|due| clock::span(due - now)), ..Claimed::default() });
+                return Ok(Claimed {
+                    next_due: next.map(|due| clock::span(due - now)),
+                    ..Claimed::default()
+                });
             }
         }
         let mut writer = self.writer.lock().await;

@@ -1,0 +1,75 @@
+//! What the macros write.
+
+mod participant;
+mod transactional;
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+
+use crate::diagnostics::Diagnostics;
+use crate::model;
+use crate::syntax::{Block, Function};
+
+/// `#[participant]`. The user's own code is in the answer whatever is wrong with it.
+pub(crate) fn participant(args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut block: Block = match syn::parse2(item.clone()) {
+        Ok(block) => block,
+        Err(_) => return not_a_block(item),
+    };
+    let mut diagnostics = Diagnostics::default();
+    let participant = model::participant::read(args, &block, &mut diagnostics);
+    model::participant::strip(&mut block);
+    let made = participant.map(|participant| participant::expand(&participant));
+    quote!(#diagnostics #block #made)
+}
+
+fn not_a_block(item: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let message = "`#[participant]` stands on an `impl` block of a type: `#[participant(\"inventory\")] impl Inventory { … }`";
+    diagnostics.add(syn::Error::new(Span::call_site(), message));
+    quote!(#diagnostics #item)
+}
+
+/// `#[action]` or `#[on_confirm]` that no `#[participant]` has taken away.
+pub(crate) fn stray_marker(marker: &str, item: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let message = format!(
+        "`#[{marker}]` marks a method of a participant: put `#[participant(\"name\")]` on the `impl` block around it"
+    );
+    diagnostics.add(syn::Error::new(Span::call_site(), message));
+    quote!(#diagnostics #item)
+}
+
+/// `#[transactional]` on a function, or on a block with such methods.
+pub(crate) fn transactional(args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    if let Ok(function) = syn::parse2::<Function>(item.clone()) {
+        let place = model::transactional::Place::Unknown;
+        let made = transactional::function(args, function, place, &mut diagnostics);
+        return quote!(#diagnostics #made);
+    }
+    let Ok(block) = syn::parse2::<Block>(item.clone()) else {
+        let message = "`#[transactional]` stands on an `async fn` with a body, or on an `impl` block that has such methods";
+        diagnostics.add(syn::Error::new(Span::call_site(), message));
+        return quote!(#diagnostics #item);
+    };
+    let made = transactional::block(args, block, &mut diagnostics);
+    quote!(#diagnostics #made)
+}
+
+/// A span for what the macro writes itself: its local names are its own, its errors are shown at the user's code.
+fn at(user: Span) -> Span {
+    Span::mixed_site().located_at(user)
+}
+
+/// `::core::time::Duration::from_millis(…)`
+fn duration(duration: std::time::Duration) -> TokenStream {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    quote!(::core::time::Duration::from_millis(#millis))
+}
+
+/// A line of documentation.
+fn doc(text: &str) -> TokenStream {
+    let text = if text.is_empty() { String::new() } else { format!(" {text}") };
+    quote!(#[doc = #text])
+}

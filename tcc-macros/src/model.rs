@@ -1,0 +1,4 @@
+//! What the user's code says, read and checked.
+
+pub(crate) mod participant;
+pub(crate) mod transactional;

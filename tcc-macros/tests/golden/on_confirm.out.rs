@@ -1,0 +1,93 @@
+impl Mail {
+    /// Sends the receipt.
+    pub async fn receipt(
+        &self,
+        _: &Branch,
+        receipt: <Self as Post>::Receipt,
+    ) -> Settled {
+        self.send(receipt).await
+    }
+}
+/// The action `mail.receipt_mail` of [`Mail`], version 2.
+///
+/// Sends the receipt.
+#[allow(dead_code, unreachable_pub)]
+pub struct MailReceipt;
+#[automatically_derived]
+impl shop::tcc::ActionType for MailReceipt {
+    const NAME: &'static ::core::primitive::str = "mail.receipt_mail";
+    const VERSION: ::core::primitive::u16 = 2u16;
+    const ON_CONFIRM: ::core::primitive::bool = true;
+    type Request = <Mail as Post>::Receipt;
+    type Output = ();
+    type Error = shop::tcc::Never;
+}
+#[automatically_derived]
+#[allow(deprecated, unused_variables)]
+impl shop::tcc::Handler<MailReceipt> for Mail {
+    fn r#try(
+        &self,
+        cx: &shop::tcc::Branch,
+        request: <MailReceipt as shop::tcc::ActionType>::Request,
+    ) -> impl ::core::future::Future<
+        Output = shop::tcc::Tried<
+            <MailReceipt as shop::tcc::ActionType>::Output,
+            <MailReceipt as shop::tcc::ActionType>::Error,
+        >,
+    > + ::core::marker::Send {
+        ::core::future::ready(::core::result::Result::Ok(()))
+    }
+    fn confirm(
+        &self,
+        cx: &shop::tcc::Branch,
+        request: <MailReceipt as shop::tcc::ActionType>::Request,
+        output: <MailReceipt as shop::tcc::ActionType>::Output,
+    ) -> impl ::core::future::Future<
+        Output = shop::tcc::Settled,
+    > + ::core::marker::Send {
+        Self::receipt(self, cx, request)
+    }
+    fn cancel(
+        &self,
+        cx: &shop::tcc::Branch,
+        request: <MailReceipt as shop::tcc::ActionType>::Request,
+        output: ::core::option::Option<<MailReceipt as shop::tcc::ActionType>::Output>,
+    ) -> impl ::core::future::Future<
+        Output = shop::tcc::Settled,
+    > + ::core::marker::Send {
+        ::core::future::ready(::core::result::Result::Ok(()))
+    }
+}
+#[automatically_derived]
+impl shop::tcc::Service for Mail {
+    fn register(self: ::std::sync::Arc<Self>, registry: &mut shop::tcc::Registry) {
+        shop::tcc::Registry::add::<
+            MailReceipt,
+            Self,
+        >(registry, ::core::clone::Clone::clone(&self));
+    }
+}
+/// The actions of [`Mail`] as branches of a transaction: what `tx.on` returns.
+#[allow(dead_code, unreachable_pub)]
+pub struct MailStub<'t>(&'t shop::tcc::Tx);
+#[allow(dead_code, unreachable_pub, private_interfaces)]
+impl<'t> MailStub<'t> {
+    /// Sends the receipt.
+    pub fn receipt(
+        &self,
+        receipt: <Mail as Post>::Receipt,
+    ) -> impl ::core::future::Future<
+        Output = ::core::result::Result<(), shop::tcc::TransactionError>,
+    > + ::core::marker::Send + use<'t> {
+        let tx = self.0;
+        async move { shop::tcc::Tx::enlist::<MailReceipt>(tx, receipt) }
+    }
+}
+#[automatically_derived]
+impl shop::tcc::Participant for Mail {
+    const NAME: &'static ::core::primitive::str = "mail";
+    type Stub<'t> = MailStub<'t>;
+    fn stub(tx: &shop::tcc::Tx) -> MailStub<'_> {
+        MailStub(tx)
+    }
+}
