@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchId, Owner};
-use super::json::Json;
+use super::json::{Json, present};
 use super::name::{ActionName, Name};
 use super::plan::Phase;
 use super::record::Snapshot;
@@ -148,7 +148,7 @@ pub struct Decide {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// The value that the body returned, kept for a repeat of a call with a key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub value: Option<Json>,
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::Illegal;
 use super::change::{Begin, Cause, Change, Claim, Decide, Decision, Enlist, Key, Resolve, Settle};
-use super::json::Json;
+use super::json::{Json, present};
 use super::name::Name;
 use super::record::{BranchRecord, Record, Snapshot, Status};
 use crate::protocol::Owner;
@@ -116,7 +116,7 @@ struct SnapshotFields<'a, B: AsRef<[BranchRecord]>> {
     decision: Option<Decision>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<std::borrow::Cow<'a, Cause>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     value: Option<Json>,
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     branches: Option<B>,
