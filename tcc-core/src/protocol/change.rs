@@ -154,7 +154,7 @@ pub struct Decide {
 
 /// Why a transaction is cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Cause {
     /// The body returned an error.
@@ -216,7 +216,7 @@ pub struct Settled {
 
 /// A participant's definite answer in phase two.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Verdict {
     /// Done.
     #[default]

@@ -242,7 +242,7 @@ impl BranchRecord {
 
 /// Where a branch stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BranchState {
     /// Enlisted; the log does not know that its try returned.
     Trying,
