@@ -26,9 +26,9 @@ impl Default for Seed {
     /// 10 teapots at 19.90 and 3 lamps at 120.00; ann has 500.00, bob 25.00; the coupon WELCOME takes 5.00 off.
     fn default() -> Self {
         Self {
-            stock: vec![("teapot".into(), Cents(19_90), 10), ("lamp".into(), Cents(120_00), 3)],
-            customers: vec![("ann".into(), Cents(500_00)), ("bob".into(), Cents(25_00))],
-            coupons: vec![("WELCOME".into(), Cents(5_00))],
+            stock: vec![("teapot".into(), Cents(1990), 10), ("lamp".into(), Cents(12000), 3)],
+            customers: vec![("ann".into(), Cents(50000)), ("bob".into(), Cents(2500))],
+            coupons: vec![("WELCOME".into(), Cents(500))],
         }
     }
 }
