@@ -299,7 +299,7 @@ fn a_decision_enlists_only_what_has_no_try() {
     let mut record = after(&[]);
     for (change, wrong) in [
         (decide(Confirm, &[enlisted(2)]), Illegal::SealedBranch { id: id(2) }),
-        (decide(Cancel, &[mail.clone()]), Illegal::SealedBranch { id: id(2) }),
+        (decide(Cancel, std::slice::from_ref(&mail)), Illegal::SealedBranch { id: id(2) }),
         (
             decide(Confirm, &[Enlisted { id: id(3), ..mail.clone() }]),
             Illegal::BranchNumber { found: id(3), expected: 2 },
