@@ -90,7 +90,7 @@ impl Step {
         }
     }
 
-    fn decide(&self, decision: Decision, outputs: Vec<Output>) -> Change {
+    fn decide(&self, decision: Decision, branches: Vec<Enlisted>, outputs: Vec<Output>) -> Change {
         let causes = [
             Cause::Failed,
             Cause::Panicked,
@@ -103,7 +103,7 @@ impl Step {
         let value = self.picks[2].is_multiple_of(2).then(|| self.json.clone());
         Change::Decide(Decide {
             decision,
-            branches: vec![],
+            branches,
             outputs,
             cause: (decision == Decision::Cancel).then_some(cause),
             value: value.filter(|_| decision == Decision::Confirm),
@@ -129,9 +129,16 @@ impl Step {
         let chosen = |from: &[Change]| from.get(usize::from(self.picks[5]) % from.len().max(1)).cloned();
         match (record.status(), self.kind % 8) {
             (Status::Trying, 0) => Some(claim),
-            (Status::Trying, 1) => Some(self.decide(Decision::Cancel, outputs)),
-            (Status::Trying, _) if record.is_claimed() => Some(self.decide(Decision::Cancel, outputs)),
-            (Status::Trying, 2 | 3) => Some(self.decide(Decision::Confirm, outputs)),
+            (Status::Trying, 1) => Some(self.decide(Decision::Cancel, vec![], outputs)),
+            (Status::Trying, _) if record.is_claimed() => {
+                Some(self.decide(Decision::Cancel, vec![], outputs))
+            }
+            (Status::Trying, 2 | 3) => {
+                let first = record.branches().len();
+                let joining = (first..first + usize::from(self.picks[4] % 3)).map(|id| self.enlisted(id));
+                let joining = joining.map(|branch| Enlisted { on_confirm: true, ..branch }).collect();
+                Some(self.decide(Decision::Confirm, joining, outputs))
+            }
             (Status::Trying, _) => {
                 let first = record.branches().len();
                 let branches =
@@ -180,7 +187,10 @@ impl Step {
                 branches: vec![self.enlisted(usize::from(self.picks[0] % 6))],
                 outputs,
             }),
-            2 => self.decide(phase, outputs),
+            2 => {
+                let joining = (0..usize::from(self.picks[4] % 3)).map(|n| self.enlisted(n + 1)).collect();
+                self.decide(phase, joining, outputs)
+            }
             3 => Change::Settle(Settle {
                 settled: vec![Settled { id: id(0), phase, verdict }],
                 failed: vec![Failed {

@@ -270,6 +270,42 @@ fn branches_are_numbered_and_known() {
     );
 }
 
+/// What a change says is in the record afterwards.
+#[test]
+fn what_a_change_says_is_kept() {
+    let mut record = after(&[]);
+    assert_eq!((record.owner(), record.is_claimed()), (Some(Owner::from_u64(1)), false));
+    record.apply(&claim()).unwrap();
+    assert_eq!((record.owner(), record.is_claimed()), (Some(Owner::from_u64(2)), true));
+    let cause = Some(Cause::Operator { who: "ada".into(), why: "by phone".into() });
+    let cancel =
+        Decide { decision: Cancel, branches: vec![], outputs: vec![], cause: cause.clone(), value: None };
+    record.apply(&Change::Decide(cancel)).unwrap();
+    assert_eq!((record.decision(), record.cause()), (Some(Cancel), cause.as_ref()));
+    record.apply(&failed(0, 3)).unwrap();
+    let branch = record.branch(id(0)).unwrap();
+    assert_eq!((branch.attempts, branch.last_error.as_deref()), (3, Some("x")));
+    record.apply(&settle(0, Cancel, no())).unwrap();
+    assert_eq!(record.branch(id(0)).unwrap().state, BranchState::Refused { phase: Cancel, why: "no".into() });
+    record.apply(&resolve(0)).unwrap();
+    let resolved = BranchState::Resolved { phase: Cancel, who: "ada".into(), why: "by hand".into() };
+    assert_eq!(record.branch(id(0)).unwrap().state, resolved);
+
+    let value = Some(Json::of("thanks").unwrap());
+    let outputs = vec![Output { id: id(1), output: Json::of(&17).unwrap() }];
+    let confirm = Change::Decide(Decide {
+        decision: Confirm,
+        branches: vec![],
+        outputs,
+        cause: None,
+        value: value.clone(),
+    });
+    let record = after(&[confirm]);
+    assert_eq!(record.value(), value.as_ref());
+    assert_eq!(record.branch(id(1)).unwrap().output, Some(Json::of(&17).unwrap()));
+    assert_eq!(record.branch(id(0)).unwrap().output, None);
+}
+
 /// What has no try is acknowledged by being enlisted: confirmed by a confirm, and by a cancel already done with.
 #[test]
 fn what_has_no_try_is_acknowledged() {
