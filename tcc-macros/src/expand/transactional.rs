@@ -69,7 +69,9 @@ fn outer(transactional: &Transactional) -> TokenStream {
         .iter()
         .enumerate()
         .map(|(at, param)| {
-            plain_name(param).cloned().unwrap_or_else(|| format_ident!("arg{at}", span = Span::mixed_site()))
+            plain_name(param)
+                .cloned()
+                .unwrap_or_else(|| format_ident!("__arg{at}", span = Span::mixed_site()))
         })
         .collect();
     let mut passed = names.iter();
@@ -87,7 +89,7 @@ fn outer(transactional: &Transactional) -> TokenStream {
     }
 
     let twin = twin_name(&function.sig.ident);
-    let tx = Ident::new("tx", Span::mixed_site());
+    let tx = Ident::new("__tx", Span::mixed_site());
     let generics = function.sig.generics.params.iter().filter_map(|param| match param {
         GenericParam::Type(param) => Some(&param.ident),
         GenericParam::Const(param) => Some(&param.ident),
@@ -164,7 +166,7 @@ fn run(transactional: &Transactional, names: &[Ident], closure: &TokenStream) ->
     };
     let coordinator_is = with_parts(transactional, names, &on.to_token_stream(), owned);
     let [coordinator, transaction] =
-        ["coordinator", "transaction"].map(|name| Ident::new(name, Span::mixed_site()));
+        ["__coordinator", "__transaction"].map(|name| Ident::new(name, Span::mixed_site()));
     let borrowed =
         if transactional.borrows_coordinator() { quote!(#coordinator) } else { quote!(&#coordinator) };
 
@@ -179,19 +181,24 @@ fn run(transactional: &Transactional, names: &[Ident], closure: &TokenStream) ->
         keyed.request.to_tokens(&mut used_by_key);
         let expr = &keyed.key;
         let request = match &keyed.request {
-            Some(request) => quote!(&#request),
+            Some(request) => quote_spanned!(at(request.span())=> &#request),
             None => {
-                let args = transactional.request_params().filter_map(|(at, param)| {
+                let args = transactional.request_params().filter_map(|(index, param)| {
                     // In a trait a pattern has no name of its own; its parts are not guessed at.
                     let name = plain_name(param)
-                        .or_else(|| (*place != Place::Trait).then(|| names.get(at)).flatten());
-                    name.map(|name| quote!(&#name,))
+                        .or_else(|| (*place != Place::Trait).then(|| names.get(index)).flatten());
+                    name.map(|name| quote_spanned!(at(param.span())=> &#name,))
                 });
-                quote!(&(#(#args)*))
+                let args: Vec<_> = args.collect();
+                let first = args.first().map_or_else(|| expr.span(), Spanned::span);
+                quote_spanned!(at(first)=> &(#(#args)*))
             }
         };
+        let (key_at, request_at) = (at(expr.span()), request.span());
         let reuse = keyed.reuse_after_cancel.then(|| quote!(.reuse_after_cancel()));
-        quote!(.key(&#expr).request(#request) #reuse)
+        let key = quote_spanned!(key_at=> .key(&#expr));
+        let request = quote_spanned!(request_at=> .request(#request));
+        quote!(#key #request #reuse)
     });
     let begin = quote_spanned! {Span::mixed_site()=>
         #tcc::Coordinator::transaction(#borrowed, #name) #timeout #independent #key

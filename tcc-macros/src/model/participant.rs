@@ -475,8 +475,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(Settle {
-            // At the user's mention of it.
-            method: Ident::new(&method.sig.ident.to_string(), name.span()),
+            method: name.clone(),
             cx: params.cx,
             request: params.request.span(),
             output: output.span(),
@@ -574,7 +573,7 @@ fn request_of(method: &Function) -> String {
 fn param_name(pat: &Pat) -> Ident {
     match pat {
         Pat::Ident(pat) => pat.ident.clone(),
-        _ => Ident::new("request", Span::mixed_site()),
+        _ => Ident::new("__request", Span::mixed_site()),
     }
 }
 
