@@ -131,8 +131,7 @@ async fn peers_19_what_a_dead_coordinator_left_undecided_is_cancelled_after_its_
                 tokio::task::yield_now().await;
             }
             running.abort();
-            let id = bank.calls.lock().unwrap()[0].0.tx;
-            id
+            bank.calls.lock().unwrap()[0].0.tx
         });
         runtime.shutdown_background();
         id
