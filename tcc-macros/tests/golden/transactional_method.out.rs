@@ -1,7 +1,7 @@
 impl Shop {
     /// Buys everything in the cart.
     pub async fn checkout(&self, order: Order<'_>) -> Result<Receipt, CheckoutError> {
-        let __coordinator = &self.tcc;
+        let __coordinator: &::tcc_core::Coordinator = &self.tcc;
         let __transaction = ::tcc_core::Coordinator::transaction(
                 __coordinator,
                 "checkout",
