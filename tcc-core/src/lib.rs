@@ -101,7 +101,7 @@
 //!
 //! # Parts
 //!
-//! - [`participant`]: what an action is, and what it answers. The macros [`macro@participant`], [`macro@action`] and
+//! - [`mod@participant`]: what an action is, and what it answers. The macros [`macro@participant`], [`macro@action`] and
 //!   [`macro@on_confirm`] are sugar over the traits there.
 //! - [`coordinator`]: runs transactions, settles them, recovers what others left. [`macro@transactional`] is sugar over
 //!   [`Coordinator::transaction`].
