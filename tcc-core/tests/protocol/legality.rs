@@ -118,10 +118,10 @@ const TABLE: &[(&str, &str)] = &[
     ("cancelling", "BBSSSP+++b"),
     ("confirming, claimed", "BBSSS+P++b"),
     ("cancelling, claimed", "BBSSSP+++b"),
-    ("confirmed", "BBSSSSSSSS"),
-    ("cancelled", "BBSSSSSSSS"),
-    ("heuristic confirm", "BBSSSSSSS+"),
-    ("heuristic cancel", "BBSSSSSSS+"),
+    ("confirmed", "BBSSSSSS+S"),
+    ("cancelled", "BBSSSSSS+S"),
+    ("heuristic confirm", "BBSSSSSS++"),
+    ("heuristic cancel", "BBSSSSSS++"),
 ];
 
 fn letter(answer: &Result<(), Illegal>) -> char {
