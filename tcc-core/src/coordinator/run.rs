@@ -20,7 +20,7 @@ use super::random;
 use super::shared::{Shared, chain};
 use super::tx::Tx;
 use crate::participant::Payload;
-use crate::protocol::{Cause, Decision, Json, Key, Name, Position, Record, Status, TxId, fold};
+use crate::protocol::{Cause, Decision, Group, Json, Key, Name, Position, Record, Status, TxId, fold};
 
 tokio::task_local! {
     /// The transaction whose body runs in this task.
@@ -161,7 +161,7 @@ impl KeyedTransaction<'_> {
         body: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<T, E> {
         let shared = self.transaction.shared;
-        let (live, _token) = self.transaction.open(|_, name| key_id(name, &self.key))?;
+        let (live, _token) = self.transaction.open(|_, name| key_id(&shared.group, name, &self.key))?;
         let (value, max) = (self.key.len() as u64, MAX_KEY as u64);
         if value > max {
             return Err(
@@ -270,10 +270,13 @@ fn decided(
     }
 }
 
-/// The id of a transaction with a key: the same for the same name and key.
-fn key_id(name: &Name, key: &str) -> TxId {
+/// The id of a transaction with a key: the same for the same name and key in a group. Participants may serve more than
+/// one group, and their fences know transactions by their id alone.
+fn key_id(group: &Group, name: &Name, key: &str) -> TxId {
     let mut digest = Sha256::new();
-    // A name has no line break, so no two pairs give the same text.
+    // Neither group nor name has a line break, so no two of them give the same text.
+    digest.update(group.as_str());
+    digest.update("\n");
     digest.update(name.as_str());
     digest.update("\n");
     digest.update(key);

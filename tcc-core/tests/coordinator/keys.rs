@@ -62,3 +62,19 @@ async fn after_a_cancelled_call_a_key_is_used_again_only_if_the_call_says_so() {
     assert_eq!(ran.load(Ordering::SeqCst), 1);
     rig.quiet().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_same_key_in_another_group_is_another_transaction() {
+    let store = std::sync::Arc::new(tcc_core::store::MemoryStore::new());
+    let mut ids = Vec::new();
+    for group in ["shop", "warehouse", "shop"] {
+        let tcc = tcc_core::Coordinator::builder(group, store.clone()).start().await.unwrap();
+        let id = tcc.transaction("pay").key(7).run(async |tx: &Tx| Ok::<_, Error>(tx.id())).await.unwrap();
+        ids.push(id);
+    }
+    assert_eq!(ids[0], ids[2]);
+    assert_ne!(
+        ids[0], ids[1],
+        "a participant that serves both groups would take one for a repeat of the other"
+    );
+}
