@@ -94,7 +94,7 @@ scenarios:
 ",
     );
     for scenario in Scenario::ALL.into_iter().chain([Scenario::MissingCent]) {
-        help.push_str(&format!("  {:<20} {}\n", scenario.name(), scenario.title()));
+        help.push_str(&format!("  {:<20} {}\n", scenario.name(), scenario.about()));
     }
     help.push_str(
         "

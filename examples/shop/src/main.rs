@@ -56,8 +56,15 @@ async fn audit(dir: &str) -> Ended {
     Ok(if audit.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// An error with its causes.
+/// An error with its causes, each said once.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }

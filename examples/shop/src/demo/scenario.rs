@@ -116,7 +116,28 @@ impl Scenario {
             Self::KilledDecided => "killed after deciding",
             Self::KilledTrying => "killed while trying",
             Self::Refund => "refund",
-            Self::MissingCent => "not played by default: somebody takes a cent, and the audit must see it",
+            Self::MissingCent => "a cent is missing",
+        }
+    }
+
+    /// For who asks for help.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Bought => "everything goes well",
+            Self::OutOfStock => "the inventory refuses: everything is released",
+            Self::WalletRefuses => "the wallet refuses: everything is released",
+            Self::CouponRefuses => "the coupon is refused: she buys without it",
+            Self::PaymentUnknown => "the wallet's answer is lost: everything is released after the deadline",
+            Self::CancelBeforeTry => "a try is lost on its way, and its cancel comes alone",
+            Self::TryAfterCancel => "a try is overtaken by its cancel, and comes too late",
+            Self::Duplicates => "orders and calls arrive more than once",
+            Self::ConfirmFails => "a confirm fails three times, and is asked again",
+            Self::Panics => "a handler panics in its try, another in its confirm",
+            Self::HangsUp => "the caller goes away in the middle",
+            Self::KilledDecided => "a process is killed after the decision: the next one confirms",
+            Self::KilledTrying => "a process is killed before the decision: the next one cancels",
+            Self::Refund => "an order is given back, in a transaction of its own",
+            Self::MissingCent => "not played unless asked for: a cent is stolen, and the audit must see it",
         }
     }
 

@@ -35,14 +35,15 @@ pub(super) fn head(log: &str) -> String {
     let rule = |width| "─".repeat(width);
     format!(
         "A checkout over five services (orders, inventory, wallet, coupons, mail), each with its own SQLite database.\n\
-         The transactions' log is {log}. Every scenario begins with a new shop: 525.00 of money, 13 pieces of stock.\n\n\
-         {:TITLE$}  {:WHAT$}  {:>MONEY$}  {:>STOCK$}  \n\
+         The transactions' log is {log}.\n\
+         Every scenario begins with a new shop: 525.00 of money, 13 pieces of stock.\n\n\
+         {:TITLE$}  {:WHAT$}  {:>MONEY$}  {:>STOCK$}\n\
          {:TITLE$}  {:WHAT$}  {:>MONEY$}  {:>STOCK$}  verdict\n\
          {}  {}  {}  {}  {}\n",
         "",
         "",
-        "money: with",
-        "stock:",
+        "money",
+        "stock",
         "scenario",
         "what happened",
         "customers + till",
