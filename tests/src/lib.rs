@@ -1,0 +1,5 @@
+//! What the tests of the whole share. README.md says which of them holds which invariant.
+
+pub mod bank;
+pub mod seed;
+pub mod witness;
