@@ -196,14 +196,10 @@ impl Record {
         self.decision = Some(decide.decision);
         self.cause.clone_from(&decide.cause);
         self.value.clone_from(&decide.value);
-        match decide.decision {
-            Decision::Confirm => self.status = Status::Confirming,
-            Decision::Cancel => {
-                self.status = Status::Cancelling;
-                // What has no try has nothing to cancel.
-                for branch in self.branches.iter_mut().filter(|branch| branch.on_confirm) {
-                    branch.state = BranchState::Cancelled;
-                }
+        if decide.decision == Decision::Cancel {
+            // What has no try has nothing to cancel.
+            for branch in self.branches.iter_mut().filter(|branch| branch.on_confirm) {
+                branch.state = BranchState::Cancelled;
             }
         }
         self.conclude();
@@ -276,18 +272,8 @@ impl Record {
         Ok(())
     }
 
-    /// Derives the status once every branch is settled.
     fn conclude(&mut self) {
-        let Some(decision) = self.decision else { return };
-        if !self.branches.iter().all(|branch| branch.state.is_settled()) {
-            return;
-        }
-        let refused = self.branches.iter().any(|branch| matches!(branch.state, BranchState::Refused { .. }));
-        self.status = match decision {
-            _ if refused => Status::Heuristic,
-            Decision::Confirm => Status::Confirmed,
-            Decision::Cancel => Status::Cancelled,
-        };
+        self.status = status_of(self.decision, &self.branches);
     }
 
     fn must_be(&self, change: &'static str, allowed: &[Status]) -> Result<(), Illegal> {
@@ -335,6 +321,20 @@ impl Record {
             branch.output = Some(output.output.clone());
             branch.state = BranchState::Acknowledged;
         }
+    }
+}
+
+/// Where a transaction stands: its status follows from its decision and its branches, in a record as in a snapshot.
+pub(super) fn status_of(decision: Option<Decision>, branches: &[BranchRecord]) -> Status {
+    let settled = branches.iter().all(|branch| branch.state.is_settled());
+    let refused = branches.iter().any(|branch| matches!(branch.state, BranchState::Refused { .. }));
+    match decision {
+        None => Status::Trying,
+        Some(_) if settled && refused => Status::Heuristic,
+        Some(Decision::Confirm) if settled => Status::Confirmed,
+        Some(Decision::Cancel) if settled => Status::Cancelled,
+        Some(Decision::Confirm) => Status::Confirming,
+        Some(Decision::Cancel) => Status::Cancelling,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchId, Owner};
-use super::json::Json;
+use super::json::{Json, present};
 use super::name::{ActionName, Name};
 use super::plan::Phase;
 use super::record::Snapshot;
@@ -151,13 +151,13 @@ pub struct Decide {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// The value that the body returned, kept for a repeat of a call with a key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub value: Option<Json>,
 }
 
 /// Why a transaction is cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Cause {
     /// The body returned an error.
@@ -219,7 +219,7 @@ pub struct Settled {
 
 /// A participant's definite answer in phase two.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Verdict {
     /// Done.
     #[default]

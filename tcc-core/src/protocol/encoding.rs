@@ -10,11 +10,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::apply::Illegal;
+use super::apply::{Illegal, status_of};
 use super::change::{Begin, Cause, Change, Claim, Decide, Decision, Enlist, Key, Resolve, Settle};
-use super::json::Json;
+use super::json::{Json, present};
 use super::name::Name;
-use super::record::{BranchRecord, Record, Snapshot, Status};
+use super::record::{BranchRecord, BranchState, Record, Snapshot, Status};
 use crate::protocol::Owner;
 
 /// The version of the format that is written.
@@ -123,7 +123,7 @@ struct SnapshotFields<'a, B: AsRef<[BranchRecord]>> {
     decision: Option<Decision>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<std::borrow::Cow<'a, Cause>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     value: Option<Json>,
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     branches: Option<B>,
@@ -162,22 +162,28 @@ const fn implied_decision(status: Status) -> Option<Decision> {
     }
 }
 
+/// Whether a branch may stand where it does: acknowledged if its output is known, settled only as was decided.
+fn is_sound(branch: &BranchRecord, decision: Option<Decision>) -> bool {
+    let acknowledged = branch.output.is_some() || branch.on_confirm;
+    let phase_two = decision.map(|decision| if acknowledged { decision } else { Decision::Cancel });
+    match &branch.state {
+        BranchState::Trying => !acknowledged,
+        // A cancel settles what has no try.
+        BranchState::Acknowledged => acknowledged && !(branch.on_confirm && decision == Some(Decision::Cancel)),
+        BranchState::Confirmed => phase_two == Some(Decision::Confirm),
+        BranchState::Cancelled => phase_two == Some(Decision::Cancel),
+        BranchState::Refused { phase, .. } | BranchState::Resolved { phase, .. } => phase_two == Some(*phase),
+    }
+}
+
 impl SnapshotFields<'static, Vec<BranchRecord>> {
     /// The record, unless what it says of itself does not go together.
     fn into_record(self) -> Option<Record> {
-        let implied = implied_decision(self.status);
-        let decision = self.decision.or(implied);
+        let decision = self.decision.or(implied_decision(self.status));
         let branches = self.branches.unwrap_or_default();
-        let sound = match self.status {
-            Status::Trying => decision.is_none(),
-            Status::Heuristic => decision.is_some(),
-            Status::Confirming | Status::Cancelling => {
-                decision == implied && branches.iter().any(|branch| !branch.state.is_settled())
-            }
-            Status::Confirmed | Status::Cancelled => {
-                decision == implied && branches.iter().all(|branch| branch.state.is_settled())
-            }
-        } && branches.iter().enumerate().all(|(index, branch)| branch.id.index() == index);
+        let sound = self.status == status_of(decision, &branches)
+            && branches.iter().enumerate().all(|(index, branch)| branch.id.index() == index)
+            && branches.iter().all(|branch| is_sound(branch, decision));
         sound.then(|| Record {
             name: self.name.into_owned(),
             begun_ms: self.begun_ms,

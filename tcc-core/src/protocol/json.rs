@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// A payload as it stands in the log: serialised once, embedded as it is, cheap to clone.
+/// A payload as it stands in the log: serialised once, embedded as it is, cheap to clone. Always a single line.
 ///
 /// Its `Debug` shows the length only: payloads are never logged.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ impl Json {
     /// # Errors
     /// If the value can't be JSON: a map whose keys aren't text, or an error of its own `Serialize`.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::value::to_raw_value(value).map(|raw| Self(Arc::from(raw)))
+        serde_json::value::to_raw_value(value).map(Self::from_raw)
     }
 
     /// Reads the value back as `T`.
@@ -27,6 +27,18 @@ impl Json {
     /// If the text is not a `T`.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())
+    }
+
+    /// A value may hold JSON text of its own, and that text may have line breaks. They stand between its parts, for
+    /// within a string JSON writes them otherwise: a space does as well.
+    fn from_raw(raw: Box<RawValue>) -> Self {
+        const LINE_BREAKS: [char; 2] = ['\n', '\r'];
+        if raw.get().contains(LINE_BREAKS) {
+            let line = raw.get().replace(LINE_BREAKS, " ");
+            // It is JSON still; if that were not so, its entry would be refused as having a line break.
+            return Self(Arc::from(RawValue::from_string(line).unwrap_or(raw)));
+        }
+        Self(Arc::from(raw))
     }
 
     /// The JSON text.
@@ -63,6 +75,12 @@ impl Serialize for Json {
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(Arc::from(raw)))
+        Box::<RawValue>::deserialize(deserializer).map(Self::from_raw)
     }
+}
+
+/// Reads a field that is there. `null` is a payload as any other (it is what `()` becomes), whereas serde by itself
+/// reads it as `None`.
+pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }

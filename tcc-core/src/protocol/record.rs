@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Begin, Cause, Decision, Enlisted, Key, first_version, is_first_version};
 use super::id::{BranchId, Owner};
-use super::json::Json;
+use super::json::{Json, present};
 use super::name::{ActionName, Name};
 use super::plan::Phase;
 
@@ -196,7 +196,7 @@ pub struct BranchRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_confirm: bool,
     /// What its try returned, if that is in the log.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub output: Option<Json>,
     /// Where it stands.
     pub state: BranchState,
@@ -244,7 +244,7 @@ impl BranchRecord {
 
 /// Where a branch stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BranchState {
     /// Enlisted; the log does not know that its try returned.
     Trying,
