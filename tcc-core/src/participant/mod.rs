@@ -7,9 +7,11 @@
 mod action;
 mod answer;
 mod branch;
+mod intercept;
 mod registry;
 
 pub use action::{ActionType, Handler, Never, Payload};
 pub use answer::{SettleError, Settled, Tried, TryFailure, refuse};
 pub use branch::Branch;
-pub use registry::{Action, Intercept, Lost, Register, RegisterError, Registry, Service};
+pub use intercept::{Delivered, Delivery, Intercept, Lost};
+pub use registry::{Action, Register, RegisterError, Registry, Service};

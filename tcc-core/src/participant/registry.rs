@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use super::action::{ActionType, Handler};
 use super::answer::{SettleError, Settled, Tried};
 use super::branch::Branch;
+use super::intercept::{Delivered, Intercept, pass};
 use crate::protocol::{ActionName, Decision, Json, NameError};
 use crate::store::BoxError;
 
@@ -175,15 +176,12 @@ impl Action {
     ) -> Option<BoxFuture<'a, Tried<A::Output, A::Error>>> {
         let handler = self.typed.downcast_ref::<Arc<dyn TryHandler<A>>>()?;
         let Some(intercept) = &self.intercept else { return Some(handler.r#try(cx, request)) };
-        Some(Box::pin(async move {
-            for _ in 1..intercept.before(cx).await?.max(1) {
-                // An earlier delivery, whose answer nobody waits for.
-                let _ = handler.r#try(cx, raw.to()?).await;
-            }
-            let answer = handler.r#try(cx, request).await;
-            intercept.after(cx).await?;
-            answer
-        }))
+        let (handler, raw) = (handler.clone(), raw.clone());
+        let deliver = move |cx: Branch| -> BoxFuture<'static, Tried<A::Output, A::Error>> {
+            let (handler, raw) = (handler.clone(), raw.clone());
+            Box::pin(async move { handler.r#try(&cx, raw.to()?).await })
+        };
+        Some(Box::pin(async move { pass(&**intercept, cx, deliver, Delivered::of_try).await? }))
     }
 
     /// Calls confirm or cancel.
@@ -195,14 +193,12 @@ impl Action {
         output: Option<&'a Json>,
     ) -> BoxFuture<'a, Settled> {
         let Some(intercept) = &self.intercept else { return self.settle.settle(cx, phase, request, output) };
-        Box::pin(async move {
-            for _ in 1..intercept.before(cx).await?.max(1) {
-                let _ = self.settle.settle(cx, phase, request, output).await;
-            }
-            let answer = self.settle.settle(cx, phase, request, output).await;
-            intercept.after(cx).await?;
-            answer
-        })
+        let (handler, request, output) = (self.settle.clone(), request.clone(), output.cloned());
+        let deliver = move |cx: Branch| -> BoxFuture<'static, Settled> {
+            let (handler, request, output) = (handler.clone(), request.clone(), output.clone());
+            Box::pin(async move { handler.settle(&cx, phase, &request, output.as_ref()).await })
+        };
+        Box::pin(async move { pass(&**intercept, cx, deliver, Delivered::of_settled).await? })
     }
 }
 
@@ -210,25 +206,6 @@ impl std::fmt::Debug for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} v{}", self.name, self.version)
     }
-}
-
-/// Stands between a coordinator and a participant's handlers, as a network would: it may hold a call up, lose it,
-/// deliver it more than once, or lose its answer.
-pub trait Intercept: Send + Sync + 'static {
-    /// Before the handler is called. `Ok(n)`: it is called `n` times, at least once, one after the other, and the last
-    /// answer counts. `Err`: the call never arrives.
-    fn before<'a>(&'a self, cx: &'a Branch) -> BoxFuture<'a, Result<u32, Lost>>;
-
-    /// After the handler has answered. `Err`: the answer is lost.
-    fn after<'a>(&'a self, cx: &'a Branch) -> BoxFuture<'a, Result<(), Lost>>;
-}
-
-/// A call or an answer was lost.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
-pub struct Lost {
-    /// What was lost, and why.
-    pub what: String,
 }
 
 trait TryHandler<A: ActionType>: Send + Sync {

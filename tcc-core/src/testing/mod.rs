@@ -34,10 +34,12 @@
 
 mod cases;
 mod fault;
+mod fault_participant;
 mod plan;
 mod suite;
 
 pub use fault::FaultStore;
+pub use fault_participant::{CallFault, CallFaults, CallRule, FaultParticipant, LateAnswer, Struck};
 pub use plan::{Call, Fault, FaultKind, Faults, Rates, Rule, Until};
 pub use suite::{Broken, Case, StoreFixture, Suite, run_store_case, store_cases};
 
