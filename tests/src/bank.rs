@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tcc_core::protocol::{BranchKey, Group, Phase, TxId, fold};
 use tcc_core::store::StatusStore;
 use tcc_core::{
-    ActionType, Branch, BranchError, Handler, Registry, Service, SettleError, Settled, TransactionError, Tried,
-    TryFailure,
+    ActionType, Branch, BranchError, Handler, Registry, Service, SettleError, Settled, TransactionError,
+    Tried, TryFailure,
 };
 
 use crate::witness::Witness;
@@ -143,7 +143,9 @@ impl Bank {
         let log = self.logs.read(&self.group, cx.tx()).await;
         let wrong = match log {
             Ok(Some(log)) => match fold(&log) {
-                Ok(record) if record.branch(cx.id()).is_none() => Some("its branch is not in the log".to_owned()),
+                Ok(record) if record.branch(cx.id()).is_none() => {
+                    Some("its branch is not in the log".to_owned())
+                }
                 Ok(record) if record.decision().is_some() || record.is_claimed() => {
                     Some(format!("the transaction is {}, claimed: {}", record.status(), record.is_claimed()))
                 }
@@ -162,7 +164,9 @@ impl Bank {
     async fn may_confirm(&self, cx: &Branch) {
         let decided = self.logs.decision(cx.tx());
         if decided != Some(tcc_core::protocol::Decision::Confirm) {
-            self.books().violations.push(format!("confirm of {} was called, and the decision is {decided:?}", cx.key()));
+            self.books()
+                .violations
+                .push(format!("confirm of {} was called, and the decision is {decided:?}", cx.key()));
         }
     }
 

@@ -40,15 +40,8 @@ enum Place {
     Claim,
 }
 
-const PLACES: [Place; 7] = [
-    Place::Begin,
-    Place::Enlist,
-    Place::Decide,
-    Place::Settle,
-    Place::Renew,
-    Place::Finish,
-    Place::Claim,
-];
+const PLACES: [Place; 7] =
+    [Place::Begin, Place::Enlist, Place::Decide, Place::Settle, Place::Renew, Place::Finish, Place::Claim];
 
 impl Place {
     fn rule(self, fault: Fault) -> Rule {
@@ -244,8 +237,7 @@ async fn play(case: &Case) -> Result<Came, String> {
             Often::Once => rule,
             Often::Always | Often::Blind => rule.always(),
         };
-        let struck =
-            if strike.place == Place::Claim { &world.second_faults } else { &world.first_faults };
+        let struck = if strike.place == Place::Claim { &world.second_faults } else { &world.first_faults };
         struck.add(rule);
         if strike.often == Often::Blind {
             struck.add(Rule::new(Fault::Unavailable).on(Call::Read).always());
@@ -499,11 +491,7 @@ fn every_write_meets_every_fault() {
         FAULTS.into_iter().flat_map(move |fault| {
             ENDS.into_iter().flat_map(move |end| {
                 SHAPES.into_iter().flat_map(move |shape| {
-                    OFTEN.map(|often| Case {
-                        strikes: vec![Strike { place, fault, often }],
-                        end,
-                        shape,
-                    })
+                    OFTEN.map(|often| Case { strikes: vec![Strike { place, fault, often }], end, shape })
                 })
             })
         })
