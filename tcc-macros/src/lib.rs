@@ -41,7 +41,8 @@ pub fn participant(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::participant(args.into(), item.into()).into()
 }
 
-/// Marks the try of an action, in a block marked [`#[participant]`](macro@participant).
+/// Marks the try of an action, in a block marked [`#[participant]`](macro@participant), which finds it by its name: there
+/// is nothing to import.
 ///
 /// `async fn reserve(&self, cx: &Branch, req: Reserve) -> Tried<Hold, StockError>`, with
 ///

@@ -76,21 +76,21 @@ pub(crate) struct Block {
 }
 
 pub(crate) enum Item {
-    Method(Function),
+    Method(Box<Function>),
     Other(Box<ImplItem>),
 }
 
 impl Block {
     pub(crate) fn methods(&self) -> impl Iterator<Item = &Function> {
         self.items.iter().filter_map(|item| match item {
-            Item::Method(method) => Some(method),
+            Item::Method(method) => Some(&**method),
             Item::Other(_) => None,
         })
     }
 
     pub(crate) fn methods_mut(&mut self) -> impl Iterator<Item = &mut Function> {
         self.items.iter_mut().filter_map(|item| match item {
-            Item::Method(method) => Some(method),
+            Item::Method(method) => Some(&mut **method),
             Item::Other(_) => None,
         })
     }
@@ -131,7 +131,7 @@ fn parse_items(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Vec<Item>
     let mut items = Vec::new();
     while !input.is_empty() {
         items.push(if starts_function(input) {
-            Item::Method(input.parse()?)
+            Item::Method(Box::new(input.parse()?))
         } else {
             Item::Other(Box::new(input.parse()?))
         });

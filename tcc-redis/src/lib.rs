@@ -48,6 +48,7 @@ mod index;
 mod keys;
 mod list;
 mod scripts;
+mod shards;
 mod store;
 mod text;
 

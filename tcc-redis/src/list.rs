@@ -1,7 +1,6 @@
 //! Listing, and counting.
 
 use redis::{Value, from_redis_value};
-use tcc_core::protocol::Group;
 use tcc_core::store::{Cursor, DueAge, Listed, Page, Query, Select, Stats, StoreError, Unreadable};
 
 use crate::connection::Connection;
@@ -113,25 +112,4 @@ pub(crate) async fn stats(connection: &Connection, keys: &GroupKeys) -> Result<S
 
 fn number(reply: Value) -> Result<u64, Failure> {
     from_redis_value(reply).map_err(|_| Failure::unexpected("no number"))
-}
-
-/// What a group's number of shards is kept as, if it is kept yet.
-pub(crate) async fn shards(connection: &Connection, key: &str) -> Result<Option<u16>, Failure> {
-    let reply = connection.ask(redis::cmd("GET").arg(key)).await?;
-    from_redis_value(reply).map_err(|_| Failure::unexpected("no number of shards"))
-}
-
-/// Keeps it, unless one is kept already; whichever is kept then.
-pub(crate) async fn fix_shards(
-    connection: &Connection,
-    key: &str,
-    group: &Group,
-    count: u16,
-) -> Result<u16, Failure> {
-    let reply = connection.ask(redis::cmd("SET").arg(key).arg(count).arg("NX")).await?;
-    if reply != Value::Nil {
-        tracing::debug!(%group, shards = count, "first use of the group");
-        return Ok(count);
-    }
-    Ok(shards(connection, key).await?.unwrap_or(count))
 }

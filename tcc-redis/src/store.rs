@@ -14,7 +14,7 @@ use crate::connection::Connection;
 use crate::error::{ConnectError, Failure};
 use crate::index::{self, Found};
 use crate::keys::{self, GroupKeys};
-use crate::{check, claim, list};
+use crate::{check, claim, list, shards as number_of_shards};
 
 /// A status store on a Redis server.
 ///
@@ -68,7 +68,7 @@ impl Inner {
         let Settings { namespace, shards, .. } = &self.settings;
         let key = keys::shards_key(namespace, group);
         let kept =
-            list::fix_shards(&self.connection, &key, group, *shards).await.map_err(Failure::of_read)?;
+            number_of_shards::fix(&self.connection, &key, group, *shards).await.map_err(Failure::of_read)?;
         self.same(group, kept)?;
         let keys = Arc::new(GroupKeys::new(namespace, group, *shards));
         self.groups.write().unwrap_or_else(PoisonError::into_inner).insert(group.clone(), Arc::clone(&keys));
@@ -82,7 +82,7 @@ impl Inner {
         }
         let Settings { namespace, shards, .. } = &self.settings;
         let key = keys::shards_key(namespace, group);
-        if let Some(kept) = list::shards(&self.connection, &key).await.map_err(Failure::of_read)? {
+        if let Some(kept) = number_of_shards::known(&self.connection, &key).await.map_err(Failure::of_read)? {
             self.same(group, kept)?;
         }
         Ok(Arc::new(GroupKeys::new(namespace, group, *shards)))

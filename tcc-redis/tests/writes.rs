@@ -436,3 +436,25 @@ async fn without_a_permission_a_log_is_whole_or_not_there() {
     assert_eq!(ask(&server, &["ZSCORE", "{tcc:shop:0}:due", &tx(1).to_string()]).len(), 16);
     assert_eq!(ask(&server, &["PTTL", &format!("{{tcc:shop:0}}:{}", tx(1))]), "-1");
 }
+
+#[tokio::test]
+async fn long_logs_are_read_in_parts() {
+    let (store, _) = store_of_its_own().await;
+    let long = Entry::new(op(1), "x".repeat(200_000)).unwrap();
+    let writes: Vec<Append> = (0..40)
+        .map(|id| Append { entry: long.clone(), ..append(id, Position::START, 1, Due::Keep) })
+        .collect();
+    assert!(store.append_all(&writes).await.iter().all(Result::is_ok));
+
+    let query = |cursor| Query { group: shop(), select: Select::Unfinished, cursor, limit: 100 };
+    let first = store.list(&query(None)).await.unwrap();
+    assert_eq!(first.items.len(), 32);
+    let rest = store.list(&query(first.next)).await.unwrap();
+    assert_eq!((rest.items.len(), rest.next), (8, None));
+
+    let first = store.claim(&claim(100)).await.unwrap();
+    assert_eq!((first.logs.len(), first.next_due), (32, Some(std::time::Duration::ZERO)));
+    let rest = store.claim(&claim(100)).await.unwrap();
+    assert_eq!(rest.logs.len(), 8);
+    assert!(rest.next_due.is_some_and(|wait| wait > MINUTE / 2), "{:?}", rest.next_due);
+}

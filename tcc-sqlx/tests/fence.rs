@@ -156,6 +156,7 @@ fn key(n: u8) -> BranchKey {
 }
 
 fn call(n: u8, phase: Phase) -> Branch {
+    #[expect(clippy::disallowed_methods, reason = "begin times are of wall clocks")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Branch::new(key(n), ActionName::new("inventory.reserve").unwrap(), phase)
         .with_begun_ms(now.as_millis() as u64)
@@ -538,6 +539,7 @@ async fn under_the_horizon_a_try_is_too_late_and_the_rest_is_done() {
     it.ship(&begun(3, Phase::Confirm, 1_000), 1).await.unwrap();
     assert_eq!(it.stock().await.2, before.0.2 + 1);
 
+    #[expect(clippy::disallowed_methods, reason = "begin times are of wall clocks")]
     let future = SystemTime::now() + Duration::from_secs(60);
     assert!(matches!(fence.purge(future, 10).await, Err(FenceError::HorizonAhead)));
 }

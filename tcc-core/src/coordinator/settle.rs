@@ -7,14 +7,16 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::call::answer;
 use super::finish::{Finish, Message};
+use super::random;
 use super::shared::{Shared, chain};
 use super::write::Written;
 use crate::participant::{Action, Branch, SettleError};
 use crate::protocol::{
-    BranchId, BranchKey, BranchRecord, Change, Claim, Decision, Failed, Phase, Plan, Position, Record,
+    ActionName, BranchId, BranchKey, BranchRecord, Change, Claim, Decision, Failed, Plan, Position, Record,
     Settle, Settled, Status, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
@@ -57,7 +59,15 @@ struct Answer {
     attempt: u32,
     /// Whether it was the first one of this coordinator.
     first: bool,
-    result: Result<(), SettleError>,
+    result: Result<(), NotSettled>,
+}
+
+/// Why an attempt settled nothing.
+enum NotSettled {
+    /// The participant's answer, or that there was none.
+    Answer(SettleError),
+    /// No participant here knows the action: another instance may.
+    Unknown(UnknownAction),
 }
 
 /// Somebody else has the transaction now.
@@ -148,17 +158,31 @@ impl Settling {
         }
         let verdict = match result {
             Ok(()) => Verdict::Done,
-            Err(SettleError::Refused(why)) => {
+            Err(NotSettled::Answer(SettleError::Refused(why))) => {
                 tracing::warn!(tx = %self.id, branch = %id, %phase, why, "a branch is refused");
                 Verdict::Refused(shorten(why))
             }
-            Err(SettleError::Later(error)) => return self.fail(id, phase, attempt, chain(&*error)),
+            Err(NotSettled::Answer(SettleError::Later(error))) => {
+                let delay = self.fail(id, phase, attempt, chain(&*error));
+                // What is soon is waited for; the lease is renewed meanwhile. A coordinator that closes waits for nothing.
+                if delay <= self.shared.config.lease / 2 && !self.shared.tasks.closing().is_cancelled() {
+                    return self.attempt(id, phase, delay, false);
+                }
+                return self.put_off(delay);
+            }
+            Err(NotSettled::Unknown(error)) => {
+                let delay = self.fail(id, phase, attempt, error.to_string());
+                // Long enough for all other instances to have looked when it is due, so that they are as quick as this one.
+                let lease = self.shared.config.lease;
+                return self.put_off(delay.max(lease + random::up_to(lease)));
+            }
         };
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.settled.push(Settled { id, phase, verdict });
     }
 
-    fn fail(&mut self, id: BranchId, phase: Decision, attempts: u32, error: String) {
+    /// Notes a failed attempt, and says how long to wait before the next.
+    fn fail(&mut self, id: BranchId, phase: Decision, attempts: u32, error: String) -> Duration {
         let error = shorten(error);
         if attempts == self.shared.config.alert_after {
             tracing::error!(tx = %self.id, branch = %id, %phase, attempts, error, "a transaction is stuck; it is still retried");
@@ -167,13 +191,12 @@ impl Settling {
         }
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.failed.push(Failed { id, attempts, error });
-        let delay = self.shared.config.backoff.delay(attempts);
-        // What is soon is waited for; the lease is renewed meanwhile. A coordinator that closes waits for nothing.
-        if delay <= self.shared.config.lease / 2 && !self.shared.tasks.closing().is_cancelled() {
-            self.attempt(id, phase, delay, false);
-        } else {
-            self.later = Some(self.later.map_or(delay, |later| later.min(delay)));
-        }
+        self.shared.config.backoff.delay(attempts)
+    }
+
+    /// Leaves a branch to whoever claims the transaction when it is due again.
+    fn put_off(&mut self, delay: Duration) {
+        self.later = Some(self.later.map_or(delay, |later| later.min(delay)));
     }
 
     fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
@@ -298,12 +321,10 @@ struct Call {
 }
 
 impl Call {
-    async fn make(&self) -> Result<(), SettleError> {
+    async fn make(&self) -> Result<(), NotSettled> {
         let Some(action) = self.shared.registry.action(&self.branch.action, self.branch.version) else {
-            return Err(SettleError::Later(Box::new(UnknownAction {
-                action: self.branch.action.to_string(),
-                version: self.branch.version,
-            })));
+            let (action, version) = (self.branch.action.clone(), self.branch.version);
+            return Err(NotSettled::Unknown(UnknownAction { action, version }));
         };
         let until = Instant::now() + self.shared.limit(action);
         let cx = Branch::new(self.key, action.name().clone(), self.phase.phase())
@@ -311,11 +332,14 @@ impl Call {
             .with_attempt(self.attempt)
             .with_begun_ms(self.begun_ms)
             .with_deadline(until);
-        debug_assert_ne!(cx.phase(), Phase::Try);
+        let span = tracing::debug_span!(
+            "branch", key = %self.key, action = %action.name(), phase = %self.phase, attempt = self.attempt
+        );
         // Lazily, so that a handler that panics before its first await is caught as well.
         let call =
             async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
-        answer(call, until).await.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer)))
+        let answered = answer(call, until).instrument(span).await;
+        answered.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer))).map_err(NotSettled::Answer)
     }
 }
 
@@ -331,7 +355,7 @@ impl Shared {
     "no participant registered here handles {action} version {version}; another instance of the group may"
 )]
 struct UnknownAction {
-    action: String,
+    action: ActionName,
     version: u16,
 }
 

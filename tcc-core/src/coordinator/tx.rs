@@ -63,14 +63,11 @@ impl Tx {
     /// # Errors
     /// [`BranchError::Refused`] is a definite no; after [`BranchError::Unknown`] the branch may have had its effect;
     /// either way it will be cancelled, also if the body goes on and the transaction confirms.
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "it promises to be `Send` and what it borrows, for stubs to pass on"
-    )]
     pub fn call<A: ActionType>(
         &self,
         request: A::Request,
     ) -> impl Future<Output = Result<A::Output, BranchError<A::Error>>> + Send + use<'_, A> {
+        const { assert!(!A::ON_CONFIRM, "an action without a try is enlisted: `tx.enlist::<A>(request)`") }
         async move {
             let action = self.action::<A>().map_err(BranchError::Transaction)?;
             let raw = self.payload::<A, _>("request", &request).map_err(BranchError::Transaction)?;
@@ -132,6 +129,7 @@ impl Tx {
     /// # Errors
     /// [`TransactionError`] if the branch can't join; then it was not enlisted.
     pub fn enlist<A: ActionType<Output = ()>>(&self, request: A::Request) -> Result<(), TransactionError> {
+        const { assert!(A::ON_CONFIRM, "an action with a try is called: `tx.call::<A>(request).await`") }
         let action = self.action::<A>()?;
         let raw = self.payload::<A, _>("request", &request)?;
         self.live.queue(action, raw).map(drop)

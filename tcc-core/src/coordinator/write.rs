@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::shared::Shared;
-use crate::protocol::{Doubt, Log, Op, Record, judge};
+use crate::protocol::{Doubt, Log, Op, Position, Record, judge};
 use crate::store::{Append, StoreError};
 
 /// The fate of a write.
@@ -55,7 +55,7 @@ impl Shared {
             }
             // A plain refusal to be reached says nothing of the log; all other answers ask for a look at it.
             let plain = matches!(error, StoreError::Unavailable { .. }) && !doubtful;
-            if !plain && let Some(certain) = self.look(append).await {
+            if !plain && let Some(certain) = self.look(append, doubtful).await {
                 return certain;
             }
             failures += 1;
@@ -70,19 +70,18 @@ impl Shared {
     }
 
     /// Reads the log, and says what it proves about the write; `None` if nothing.
-    async fn look(&self, append: &Append) -> Option<Result<Written, WriteError>> {
+    async fn look(&self, append: &Append, doubtful: bool) -> Option<Result<Written, WriteError>> {
         let log = self.read_log(append).await?;
-        match judge(append.entry.op(), append.after, Some(&log)) {
-            Ok(Doubt::Applied(_)) => Some(Ok(applied(&log, append.entry.op()))),
+        let op = append.entry.op();
+        match judge(op, append.after, log.as_ref()) {
+            Ok(Doubt::Applied(_)) => Some(Ok(applied(log.as_ref(), op))),
             Ok(Doubt::Decided(record) | Doubt::Claimed(record)) => Some(Ok(Written::Superseded(record))),
             Ok(Doubt::Taken(record)) => Some(Ok(Written::Taken(record))),
             // It may still be on its way; no log is no answer (safety 6).
-            Ok(Doubt::Open | Doubt::NoLog) => None,
-            Ok(Doubt::Lost(found)) => {
-                let (expected, found) = (append.after.entries, found.entries);
-                tracing::error!(id = %append.id, expected, found, "the store has lost acknowledged entries");
-                Some(Err(WriteError::Lost { expected, found }))
-            }
+            Ok(Doubt::Open) => None,
+            Ok(Doubt::NoLog) if doubtful || append.after == Position::START => None,
+            Ok(Doubt::NoLog) => Some(Err(lost(append, 0))),
+            Ok(Doubt::Lost(found)) => Some(Err(lost(append, found.entries))),
             Err(error) => {
                 tracing::error!(id = %append.id, error = %super::shared::chain(&error), "a log can't be read");
                 None
@@ -90,9 +89,10 @@ impl Shared {
         }
     }
 
-    async fn read_log(&self, append: &Append) -> Option<Log> {
+    /// What the store says now; `None` if it does not answer.
+    async fn read_log(&self, append: &Append) -> Option<Option<Log>> {
         match self.read(append.id).await {
-            Ok(log) => log,
+            Ok(log) => Some(log),
             Err(error) => {
                 tracing::debug!(id = %append.id, %error, "a log can't be read now");
                 None
@@ -101,6 +101,12 @@ impl Shared {
     }
 }
 
-fn applied(log: &Log, op: Op) -> Written {
-    if log.position().op == op { Written::Applied } else { Written::Overtaken }
+fn applied(log: Option<&Log>, op: Op) -> Written {
+    if log.is_some_and(|log| log.position().op == op) { Written::Applied } else { Written::Overtaken }
+}
+
+fn lost(append: &Append, found: u32) -> WriteError {
+    let expected = append.after.entries;
+    tracing::error!(id = %append.id, expected, found, "the store has lost acknowledged entries");
+    WriteError::Lost { expected, found }
 }

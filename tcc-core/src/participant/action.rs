@@ -21,6 +21,8 @@ use super::branch::Branch;
 )]
 pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
+// So that rustc speaks of `Payload`, and not of each of its parts.
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Payload for T {}
 
 /// What an action is: its persisted name and its payloads. It needs no service: a client has it too.

@@ -29,6 +29,11 @@ pub trait Service: Send + Sync + 'static {
 }
 
 /// What can be registered: a [`Service`], or an `Arc` of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a participant",
+    label = "has no handlers",
+    note = "put `#[participant(\"name\")]` on its `impl` block, or implement `tcc_core::Service` by hand"
+)]
 pub trait Register {
     /// Adds its handlers.
     fn register_in(self, registry: &mut Registry);

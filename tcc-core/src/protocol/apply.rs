@@ -160,7 +160,10 @@ impl Record {
             Change::Enlist(enlist) => self.enlist(enlist),
             Change::Decide(decide) => self.decide(decide),
             Change::Settle(settle) => self.settle(settle),
-            Change::Claim(claim) => self.claim(claim),
+            Change::Claim(claim) => {
+                self.claim(claim);
+                Ok(())
+            }
             Change::Resolve(resolve) => self.resolve(resolve),
         }
     }
@@ -250,12 +253,11 @@ impl Record {
         Ok(())
     }
 
-    /// Safety 7: the position has moved; whoever wrote before no longer can.
-    fn claim(&mut self, claim: &Claim) -> Result<(), Illegal> {
-        self.must_be("claim", &[Status::Trying, Status::Confirming, Status::Cancelling])?;
+    /// Safety 7: the position has moved; whoever wrote before no longer can. Legal at any time: what is settled is still
+    /// due until it is a tombstone, and whoever claims it then has only that left to do.
+    fn claim(&mut self, claim: &Claim) {
         self.owner = Some(claim.by);
         self.claimed = true;
-        Ok(())
     }
 
     fn resolve(&mut self, resolve: &Resolve) -> Result<(), Illegal> {

@@ -169,7 +169,9 @@ fn is_sound(branch: &BranchRecord, decision: Option<Decision>) -> bool {
     match &branch.state {
         BranchState::Trying => !acknowledged,
         // A cancel settles what has no try.
-        BranchState::Acknowledged => acknowledged && !(branch.on_confirm && decision == Some(Decision::Cancel)),
+        BranchState::Acknowledged => {
+            acknowledged && !(branch.on_confirm && decision == Some(Decision::Cancel))
+        }
         BranchState::Confirmed => phase_two == Some(Decision::Confirm),
         BranchState::Cancelled => phase_two == Some(Decision::Cancel),
         BranchState::Refused { phase, .. } | BranchState::Resolved { phase, .. } => phase_two == Some(*phase),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::protocol::{Change, Entry};
 
-/// What happens to a call of a [`FaultStore`].
+/// What happens to a call of a [`FaultStore`](super::FaultStore).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It is not applied, and its caller is told so: `Unavailable`.
@@ -80,21 +80,21 @@ impl Fault {
 /// The kinds of calls of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
-    /// One write: of [`StatusStore::append`], or one of those of [`StatusStore::append_all`].
+    /// One write: of [`StatusStore::append`](crate::store::StatusStore::append), or one of those of [`StatusStore::append_all`](crate::store::StatusStore::append_all).
     Append,
-    /// A whole [`StatusStore::append_all`].
+    /// A whole [`StatusStore::append_all`](crate::store::StatusStore::append_all).
     AppendAll,
-    /// [`StatusStore::claim`].
+    /// [`StatusStore::claim`](crate::store::StatusStore::claim).
     Claim,
-    /// [`StatusStore::read`].
+    /// [`StatusStore::read`](crate::store::StatusStore::read).
     Read,
-    /// [`StatusStore::list`].
+    /// [`StatusStore::list`](crate::store::StatusStore::list).
     List,
-    /// [`StatusStore::stats`].
+    /// [`StatusStore::stats`](crate::store::StatusStore::stats).
     Stats,
-    /// [`StatusStore::check`].
+    /// [`StatusStore::check`](crate::store::StatusStore::check).
     Check,
-    /// [`StatusStore::sweep`].
+    /// [`StatusStore::sweep`](crate::store::StatusStore::sweep).
     Sweep,
 }
 
@@ -228,7 +228,7 @@ impl Rates {
     };
 }
 
-/// The plan of a [`FaultStore`], and what came of it. Clones share it.
+/// The plan of a [`FaultStore`](super::FaultStore), and what came of it. Clones share it.
 #[derive(Clone)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,

@@ -15,7 +15,6 @@ use tcc_core::{
     ActionType, Branch, BranchError, Builder, Coordinator, Handler, Never, Registry, Service, SettleError,
     Settled, TransactionError, Tried, refuse,
 };
-use tokio::sync::Notify;
 
 /// What a bank does in a phase of a branch: told by the request, so that a test reads in one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,14 +50,11 @@ pub struct Bank {
     /// All calls.
     pub calls: Mutex<Vec<(BranchKey, Phase)>>,
     failures: Mutex<HashMap<(BranchKey, Phase), u32>>,
-    pub called: Notify,
-    pub concurrent: AtomicU64,
 }
 
 impl Bank {
     async fn act(&self, cx: &Branch, does: Does) -> Result<bool, std::io::Error> {
         self.calls.lock().unwrap().push((cx.key(), cx.phase()));
-        self.called.notify_waiters();
         match does {
             Does::Work => {}
             Does::Refuse => return Ok(false),
@@ -87,17 +83,6 @@ impl Bank {
 
     pub fn calls_of(&self, tx: TxId, phase: Phase) -> usize {
         self.calls.lock().unwrap().iter().filter(|(key, called)| key.tx == tx && *called == phase).count()
-    }
-
-    /// Waits until there is such a call.
-    pub async fn wait_for(&self, tx: TxId, phase: Phase) {
-        loop {
-            let called = self.called.notified();
-            if self.calls_of(tx, phase) > 0 {
-                return;
-            }
-            called.await;
-        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Phase two: retried, independent, leased, recovered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tcc_core::Tx;
-use tcc_core::protocol::{Phase, Status};
+use tcc_core::protocol::{Group, Phase, Status};
+use tcc_core::store::{MemoryStore, StatusStore};
+use tcc_core::testing::{Call, Fault, FaultStore, Rule};
+use tcc_core::{Coordinator, Tx};
 
 use crate::rig::{Does, Error, Move, Rig, Transfer, works};
 
@@ -131,8 +134,7 @@ async fn peers_19_what_a_dead_coordinator_left_undecided_is_cancelled_after_its_
                 tokio::task::yield_now().await;
             }
             running.abort();
-            let id = bank.calls.lock().unwrap()[0].0.tx;
-            id
+            bank.calls.lock().unwrap()[0].0.tx
         });
         runtime.shutdown_background();
         id
@@ -142,4 +144,28 @@ async fn peers_19_what_a_dead_coordinator_left_undecided_is_cancelled_after_its_
     assert_eq!(other.settled(id).await.unwrap(), Some(Status::Cancelled));
     assert_eq!(rig.bank.phases(id), [vec![Phase::Try, Phase::Cancel], vec![Phase::Cancel]]);
     rig.quiet().await;
+}
+
+/// A transaction without branches is settled by its decision, and still due until its tombstone is written.
+#[tokio::test(start_paused = true)]
+async fn what_is_settled_and_was_not_finished_is_finished_by_the_next() {
+    let store = FaultStore::new(MemoryStore::new());
+    let faults = store.faults();
+    let (store, group) = (Arc::new(store), Group::new("test").unwrap());
+    let tcc = Coordinator::builder("test", store.clone()).start().await.unwrap();
+    // The tombstone is refused until the lease is over.
+    faults.add(Rule::new(Fault::Unavailable).on(Call::AppendAll).always());
+    let body = async |_: &Tx| Ok::<_, Error>(7);
+    tcc.transaction("pay").key("a").run(body).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(store.stats(&group).await.unwrap().unfinished, 1);
+    faults.clear();
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if store.stats(&group).await.unwrap().unfinished == 0 {
+            assert_eq!(tcc.transaction("pay").key("a").run(body).await.unwrap(), 7);
+            return;
+        }
+    }
+    panic!("it is not finished after a minute");
 }

@@ -48,8 +48,17 @@ pub(crate) struct Step {
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
-    let parts = (prop::bool::weighted(0.8), any::<u8>(), any::<[u8; 6]>(), any::<u64>(), text(), json(), name());
-    parts.prop_map(|(fits, kind, picks, owner, text, json, name)| Step { fits, kind, picks, owner, text, json, name })
+    let parts =
+        (prop::bool::weighted(0.8), any::<u8>(), any::<[u8; 6]>(), any::<u64>(), text(), json(), name());
+    parts.prop_map(|(fits, kind, picks, owner, text, json, name)| Step {
+        fits,
+        kind,
+        picks,
+        owner,
+        text,
+        json,
+        name,
+    })
 }
 
 impl Step {
@@ -73,12 +82,15 @@ impl Step {
             begun_ms: self.owner,
             timeout_ms: u64::from(self.kind),
             by: Owner::from_u64(self.owner),
-            key: self.kind.is_multiple_of(2).then(|| Key { text: self.text.clone(), request: self.text.clone() }),
+            key: self
+                .kind
+                .is_multiple_of(2)
+                .then(|| Key { text: self.text.clone(), request: self.text.clone() }),
             branches: (0..usize::from(self.picks[0] % 4)).map(|id| self.enlisted(id)).collect(),
         }
     }
 
-    fn decide(&self, decision: Decision, outputs: Vec<Output>) -> Change {
+    fn decide(&self, decision: Decision, branches: Vec<Enlisted>, outputs: Vec<Output>) -> Change {
         let causes = [
             Cause::Failed,
             Cause::Panicked,
@@ -91,6 +103,7 @@ impl Step {
         let value = self.picks[2].is_multiple_of(2).then(|| self.json.clone());
         Change::Decide(Decide {
             decision,
+            branches,
             outputs,
             cause: (decision == Decision::Cancel).then_some(cause),
             value: value.filter(|_| decision == Decision::Confirm),
@@ -107,7 +120,8 @@ impl Step {
             .map(|id| self.output(id))
             .collect();
         let claim = Change::Claim(Claim { by: Owner::from_u64(self.owner) });
-        let refused = record.branches().iter().filter(|branch| matches!(branch.state, BranchState::Refused { .. }));
+        let refused =
+            record.branches().iter().filter(|branch| matches!(branch.state, BranchState::Refused { .. }));
         let resolves: Vec<_> = refused
             .map(|branch| Resolve { id: branch.id, who: self.text.clone(), why: self.text.clone() })
             .map(Change::Resolve)
@@ -115,12 +129,20 @@ impl Step {
         let chosen = |from: &[Change]| from.get(usize::from(self.picks[5]) % from.len().max(1)).cloned();
         match (record.status(), self.kind % 8) {
             (Status::Trying, 0) => Some(claim),
-            (Status::Trying, 1) => Some(self.decide(Decision::Cancel, outputs)),
-            (Status::Trying, _) if record.is_claimed() => Some(self.decide(Decision::Cancel, outputs)),
-            (Status::Trying, 2 | 3) => Some(self.decide(Decision::Confirm, outputs)),
+            (Status::Trying, 1) => Some(self.decide(Decision::Cancel, vec![], outputs)),
+            (Status::Trying, _) if record.is_claimed() => {
+                Some(self.decide(Decision::Cancel, vec![], outputs))
+            }
+            (Status::Trying, 2 | 3) => {
+                let first = record.branches().len();
+                let joining = (first..first + usize::from(self.picks[4] % 3)).map(|id| self.enlisted(id));
+                let joining = joining.map(|branch| Enlisted { on_confirm: true, ..branch }).collect();
+                Some(self.decide(Decision::Confirm, joining, outputs))
+            }
             (Status::Trying, _) => {
                 let first = record.branches().len();
-                let branches = (first..first + usize::from(self.picks[4] % 3)).map(|id| self.enlisted(id)).collect();
+                let branches =
+                    (first..first + usize::from(self.picks[4] % 3)).map(|id| self.enlisted(id)).collect();
                 Some(Change::Enlist(Enlist { branches, outputs }))
             }
             (Status::Confirming | Status::Cancelling, 0) => Some(claim),
@@ -139,7 +161,11 @@ impl Step {
                         2 => Verdict::Refused(self.text.clone()),
                         _ => Verdict::Done,
                     };
-                    settle.settled.push(Settled { id: branch.id, phase: branch.phase_two(decision), verdict });
+                    settle.settled.push(Settled {
+                        id: branch.id,
+                        phase: branch.phase_two(decision),
+                        verdict,
+                    });
                 }
                 Some(Change::Settle(settle))
             }
@@ -152,15 +178,26 @@ impl Step {
     pub(crate) fn wild(&self) -> Change {
         let id = |n: usize| BranchId::new(u16::from(self.picks[n] % 5));
         let phase = if self.picks[3].is_multiple_of(2) { Decision::Confirm } else { Decision::Cancel };
-        let verdict = if self.picks[4].is_multiple_of(2) { Verdict::Done } else { Verdict::Refused(self.text.clone()) };
+        let verdict =
+            if self.picks[4].is_multiple_of(2) { Verdict::Done } else { Verdict::Refused(self.text.clone()) };
         let outputs = (0..usize::from(self.picks[1] % 3)).map(|n| self.output(id(n))).collect();
         match self.kind % 8 {
             0 => Change::Begin(self.begin()),
-            1 => Change::Enlist(Enlist { branches: vec![self.enlisted(usize::from(self.picks[0] % 6))], outputs }),
-            2 => self.decide(phase, outputs),
+            1 => Change::Enlist(Enlist {
+                branches: vec![self.enlisted(usize::from(self.picks[0] % 6))],
+                outputs,
+            }),
+            2 => {
+                let joining = (0..usize::from(self.picks[4] % 3)).map(|n| self.enlisted(n + 1)).collect();
+                self.decide(phase, joining, outputs)
+            }
             3 => Change::Settle(Settle {
                 settled: vec![Settled { id: id(0), phase, verdict }],
-                failed: vec![Failed { id: id(1), attempts: u32::from(self.picks[2] % 4), error: self.text.clone() }],
+                failed: vec![Failed {
+                    id: id(1),
+                    attempts: u32::from(self.picks[2] % 4),
+                    error: self.text.clone(),
+                }],
             }),
             4 => Change::Settle(Settle {
                 settled: (0..2).map(|n| Settled { id: id(n), phase, verdict: verdict.clone() }).collect(),

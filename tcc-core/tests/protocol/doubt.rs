@@ -32,7 +32,13 @@ fn claim() -> Change {
 }
 
 fn cancel() -> Change {
-    Change::Decide(Decide { decision: Decision::Cancel, outputs: vec![], cause: None, value: None })
+    Change::Decide(Decide {
+        decision: Decision::Cancel,
+        branches: vec![],
+        outputs: vec![],
+        cause: None,
+        value: None,
+    })
 }
 
 fn log(changes: &[(u64, Change)]) -> Log {
@@ -53,6 +59,10 @@ fn verdict(log: &Log, after: Position) -> &'static str {
         Doubt::Claimed(record) => {
             assert!(record.is_claimed() && record.status() == Status::Trying);
             "claimed"
+        }
+        Doubt::Taken(record) => {
+            assert_eq!(*record, fold(log).unwrap());
+            "taken"
         }
         Doubt::Open => "open",
         Doubt::NoLog => "no log",
@@ -82,8 +92,16 @@ fn every_log_has_its_verdict() {
         ("two claims instead", then(&[(3, claim()), (4, claim())]), "claimed"),
         ("a claim and a decision instead", then(&[(3, claim()), (4, cancel())]), "decided"),
         ("a decision instead", then(&[(3, cancel())]), "decided"),
-        ("a snapshot of a claimed one instead", snapshot(&[&before[..], &[(3, claim())]].concat(), 4, 4), "claimed"),
-        ("a snapshot of a decided one instead", snapshot(&[&before[..], &[(3, cancel())]].concat(), 4, 4), "decided"),
+        (
+            "a snapshot of a claimed one instead",
+            snapshot(&[&before[..], &[(3, claim())]].concat(), 4, 4),
+            "claimed",
+        ),
+        (
+            "a snapshot of a decided one instead",
+            snapshot(&[&before[..], &[(3, cancel())]].concat(), 4, 4),
+            "decided",
+        ),
         ("shorter than was acknowledged", log(&before[..1]), "lost"),
         ("as long, with another op", log(&[(1, begin()), (9, enlist())]), "lost"),
         ("longer, unclaimed and without the write", then(&[(9, enlist())]), "lost"),
@@ -101,6 +119,8 @@ fn every_log_has_its_verdict() {
 fn a_begin_is_judged_as_well() {
     assert_eq!(verdict(&log(&[(OURS, begin())]), Position::START), "applied");
     assert_eq!(verdict(&log(&[(OURS, begin()), (2, claim())]), Position::START), "applied");
+    assert_eq!(verdict(&log(&[(1, begin())]), Position::START), "taken");
+    assert_eq!(verdict(&log(&[(1, begin()), (2, cancel())]), Position::START), "taken");
     assert_eq!(judge(Op::from_u64(OURS), Position::START, None), Ok(Doubt::NoLog));
 }
 

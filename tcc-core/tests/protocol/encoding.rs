@@ -107,7 +107,8 @@ fn golden() -> Vec<(String, Change)> {
     let action = ActionName::new("inventory.reserve").unwrap();
     let id = BranchId::new(0);
     let request = Json::of(&serde_json::json!({"sku": "tea"})).unwrap();
-    let branch = Enlisted { id, action: action.clone(), version: 1, request: request.clone(), on_confirm: false };
+    let branch =
+        Enlisted { id, action: action.clone(), version: 1, request: request.clone(), on_confirm: false };
     let output = Output { id, output: Json::of(&17).unwrap() };
     let begin = Begin {
         name,
@@ -119,11 +120,18 @@ fn golden() -> Vec<(String, Change)> {
     };
     let decide = Decide {
         decision: Decision::Confirm,
+        branches: vec![],
         outputs: vec![output.clone()],
         cause: None,
         value: Some(Json::of("thanks").unwrap()),
     };
-    let cancel = Decide { decision: Decision::Cancel, outputs: vec![], cause: Some(Cause::TimedOut), value: None };
+    let cancel = Decide {
+        decision: Decision::Cancel,
+        branches: vec![],
+        outputs: vec![],
+        cause: Some(Cause::TimedOut),
+        value: None,
+    };
     let operator = Cause::Operator { who: "ada".into(), why: "by phone".into() };
     let refuse = Settled { id, phase: Decision::Cancel, verdict: Verdict::Refused("gone".into()) };
     let done = Settled { id, phase: Decision::Confirm, verdict: Verdict::Done };
@@ -146,11 +154,23 @@ fn golden() -> Vec<(String, Change)> {
             line(
                 r#""enlist":{"branches":[{"id":1,"action":"inventory.reserve","version":2,"request":{"sku":"tea"},"on_confirm":true}],"outputs":[{"id":0,"output":17}]}"#,
             ),
-            Change::Enlist(Enlist { branches: vec![second], outputs: vec![output] }),
+            Change::Enlist(Enlist { branches: vec![second.clone()], outputs: vec![output] }),
         ),
         (
             line(r#""decide":{"decision":"confirm","outputs":[{"id":0,"output":17}],"value":"thanks"}"#),
             Change::Decide(decide),
+        ),
+        (
+            line(
+                r#""decide":{"decision":"confirm","branches":[{"id":1,"action":"inventory.reserve","version":2,"request":{"sku":"tea"},"on_confirm":true}]}"#,
+            ),
+            Change::Decide(Decide {
+                decision: Decision::Confirm,
+                branches: vec![second.clone()],
+                outputs: vec![],
+                cause: None,
+                value: None,
+            }),
         ),
         (line(r#""decide":{"decision":"cancel","cause":"timed_out"}"#), Change::Decide(cancel.clone())),
         (
@@ -212,8 +232,11 @@ fn a_line_is_one_change() {
     let lines: Vec<String> = golden().into_iter().map(|(line, _)| line).collect();
     for one in &lines {
         for other in &lines {
-            let both =
-                format!("{},{}", one.trim_end_matches('}').to_owned() + &"}".repeat(closing(one) - 1), &other[7..]);
+            let both = format!(
+                "{},{}",
+                one.trim_end_matches('}').to_owned() + &"}".repeat(closing(one) - 1),
+                &other[7..]
+            );
             assert!(matches!(Change::decode(&both), Err(MalformedEntry::Shape { .. })), "{both}");
         }
     }
@@ -228,7 +251,8 @@ fn closing(line: &str) -> usize {
 
 #[test]
 fn a_snapshot_must_agree_with_itself() {
-    let branch = |state: &str, more: &str| format!(r#"{{"id":0,"action":"a.b","request":1,"state":{state}{more}}}"#);
+    let branch =
+        |state: &str, more: &str| format!(r#"{{"id":0,"action":"a.b","request":1,"state":{state}{more}}}"#);
     let output = r#","output":1"#;
     let refused = r#"{"refused":{"phase":"confirm","why":"no"}}"#;
     let refused_cancel = r#"{"refused":{"phase":"cancel","why":"no"}}"#;
@@ -294,6 +318,7 @@ fn an_output_of_nothing_is_an_output() {
     let nothing = Json::of(&()).unwrap();
     let decide = Change::Decide(Decide {
         decision: Decision::Confirm,
+        branches: vec![],
         outputs: vec![],
         cause: None,
         value: Some(nothing.clone()),
@@ -304,12 +329,16 @@ fn an_output_of_nothing_is_an_output() {
 /// A user's payload may hold JSON text of her own, with line breaks between its parts.
 #[test]
 fn a_payload_with_line_breaks_is_one_line() {
-    let raw = serde_json::value::RawValue::from_string("{\r\n  \"a\": [1,\n2],\n  \"b\": \"x\\ny\"\n}".into()).unwrap();
+    let raw =
+        serde_json::value::RawValue::from_string("{\r\n  \"a\": [1,\n2],\n  \"b\": \"x\\ny\"\n}".into())
+            .unwrap();
     let json = Json::of(&raw).unwrap();
     assert!(!json.as_str().contains(['\n', '\r']), "{:?}", json.as_str());
     assert_eq!(json.to::<Value>().unwrap(), serde_json::json!({"a": [1, 2], "b": "x\ny"}));
-    let change =
-        Change::Enlist(Enlist { branches: vec![], outputs: vec![Output { id: BranchId::new(0), output: json }] });
+    let change = Change::Enlist(Enlist {
+        branches: vec![],
+        outputs: vec![Output { id: BranchId::new(0), output: json }],
+    });
     assert_eq!(Change::decode(&change.encode()), Ok(change.clone()));
     assert!(Entry::new(Op::from_u64(1), change.encode()).is_ok());
 }

@@ -54,7 +54,9 @@ fn follows(before: &Record, after: &Record) {
         assert!(before.output.is_none() || before.output == after.output);
         // Safety 9: an answer is never changed; a refusal may be resolved, and no more.
         match (&before.state, &after.state) {
-            (BranchState::Refused { phase, .. }, BranchState::Resolved { phase: same, .. }) => assert_eq!(phase, same),
+            (BranchState::Refused { phase, .. }, BranchState::Resolved { phase: same, .. }) => {
+                assert_eq!(phase, same)
+            }
             (from, to) if from.is_settled() => assert_eq!(from, to),
             (BranchState::Acknowledged, to) => assert_ne!(*to, BranchState::Trying),
             _ => {}
@@ -173,7 +175,7 @@ proptest! {
             match record.plan() {
                 Plan::Await => prop_assert!(false, "what was claimed awaits nobody"),
                 Plan::Decide(decision) => {
-                    let decide = Decide { decision, outputs: vec![], cause: Some(Cause::Abandoned), value: None };
+                    let decide = Decide { decision, branches: vec![], outputs: vec![], cause: Some(Cause::Abandoned), value: None };
                     record.apply(&Change::Decide(decide)).unwrap();
                 }
                 Plan::Settle(steps) => {

@@ -31,7 +31,7 @@ fn decide(decision: Decision) -> Change {
         Decision::Confirm => vec![Output { id: id(0), output: json() }],
         Decision::Cancel => vec![],
     };
-    Change::Decide(Decide { decision, outputs, cause: None, value: None })
+    Change::Decide(Decide { decision, branches: vec![], outputs, cause: None, value: None })
 }
 
 fn settle(number: u16, phase: Decision, verdict: Verdict) -> Change {
@@ -39,7 +39,10 @@ fn settle(number: u16, phase: Decision, verdict: Verdict) -> Change {
 }
 
 fn failed(number: u16, attempts: u32) -> Change {
-    Change::Settle(Settle { settled: vec![], failed: vec![Failed { id: id(number), attempts, error: "x".into() }] })
+    Change::Settle(Settle {
+        settled: vec![],
+        failed: vec![Failed { id: id(number), attempts, error: "x".into() }],
+    })
 }
 
 fn claim() -> Change {
@@ -74,9 +77,18 @@ fn statuses() -> Vec<(&'static str, Record)> {
         ("cancelling", after(&[decide(Cancel)])),
         ("confirming, claimed", after(&[decide(Confirm), claim()])),
         ("cancelling, claimed", after(&[claim(), decide(Cancel)])),
-        ("confirmed", after(&[decide(Confirm), settle(0, Confirm, done.clone()), settle(1, Cancel, done.clone())])),
-        ("cancelled", after(&[decide(Cancel), settle(0, Cancel, done.clone()), settle(1, Cancel, done.clone())])),
-        ("heuristic confirm", after(&[decide(Confirm), settle(0, Confirm, no()), settle(1, Cancel, done.clone())])),
+        (
+            "confirmed",
+            after(&[decide(Confirm), settle(0, Confirm, done.clone()), settle(1, Cancel, done.clone())]),
+        ),
+        (
+            "cancelled",
+            after(&[decide(Cancel), settle(0, Cancel, done.clone()), settle(1, Cancel, done.clone())]),
+        ),
+        (
+            "heuristic confirm",
+            after(&[decide(Confirm), settle(0, Confirm, no()), settle(1, Cancel, done.clone())]),
+        ),
         ("heuristic cancel", after(&[decide(Cancel), settle(0, Cancel, no()), settle(1, Cancel, done)])),
     ]
 }
@@ -106,10 +118,10 @@ const TABLE: &[(&str, &str)] = &[
     ("cancelling", "BBSSSP+++b"),
     ("confirming, claimed", "BBSSS+P++b"),
     ("cancelling, claimed", "BBSSSP+++b"),
-    ("confirmed", "BBSSSSSSSS"),
-    ("cancelled", "BBSSSSSSSS"),
-    ("heuristic confirm", "BBSSSSSSS+"),
-    ("heuristic cancel", "BBSSSSSSS+"),
+    ("confirmed", "BBSSSSSS+S"),
+    ("cancelled", "BBSSSSSS+S"),
+    ("heuristic confirm", "BBSSSSSS++"),
+    ("heuristic cancel", "BBSSSSSS++"),
 ];
 
 fn letter(answer: &Result<(), Illegal>) -> char {
@@ -170,7 +182,13 @@ fn every_answer_in_every_state_of_a_branch() {
         ("failed", failed(0, 1)),
         ("resolve", resolve(0)),
     ];
-    let unacknowledged = Change::Decide(Decide { decision: Confirm, outputs: vec![], cause: None, value: None });
+    let unacknowledged = Change::Decide(Decide {
+        decision: Confirm,
+        branches: vec![],
+        outputs: vec![],
+        cause: None,
+        value: None,
+    });
     let table = [
         ("acknowledged, confirm", after(&[decide(Confirm)]), "+P+P+b"),
         ("unacknowledged, confirm", after(std::slice::from_ref(&unacknowledged)), "P+P++b"),
@@ -198,7 +216,7 @@ fn branches_are_numbered_and_known() {
     };
     let outputs = |ids: &[u16]| {
         let outputs = ids.iter().map(|number| Output { id: id(*number), output: json() }).collect();
-        Change::Decide(Decide { decision: Confirm, outputs, cause: None, value: None })
+        Change::Decide(Decide { decision: Confirm, branches: vec![], outputs, cause: None, value: None })
     };
     let trying = [
         ("the next two", enlist(&[2, 3], &[])),
@@ -219,8 +237,13 @@ fn branches_are_numbered_and_known() {
     assert_eq!(row(&after(&[enlist(&[], &[0])]), &[("an output of one acknowledged", outputs(&[0]))]), "b");
 
     let both = |settled: &[u16], failures: &[(u16, u32)]| {
-        let settled = settled.iter().map(|n| Settled { id: id(*n), phase: Cancel, verdict: Verdict::Done }).collect();
-        let failed = failures.iter().map(|(n, attempts)| Failed { id: id(*n), attempts: *attempts, error: "x".into() });
+        let settled =
+            settled.iter().map(|n| Settled { id: id(*n), phase: Cancel, verdict: Verdict::Done }).collect();
+        let failed = failures.iter().map(|(n, attempts)| Failed {
+            id: id(*n),
+            attempts: *attempts,
+            error: "x".into(),
+        });
         Change::Settle(Settle { settled, failed: failed.collect() })
     };
     let cancelling = [
@@ -247,6 +270,42 @@ fn branches_are_numbered_and_known() {
     );
 }
 
+/// What a change says is in the record afterwards.
+#[test]
+fn what_a_change_says_is_kept() {
+    let mut record = after(&[]);
+    assert_eq!((record.owner(), record.is_claimed()), (Some(Owner::from_u64(1)), false));
+    record.apply(&claim()).unwrap();
+    assert_eq!((record.owner(), record.is_claimed()), (Some(Owner::from_u64(2)), true));
+    let cause = Some(Cause::Operator { who: "ada".into(), why: "by phone".into() });
+    let cancel =
+        Decide { decision: Cancel, branches: vec![], outputs: vec![], cause: cause.clone(), value: None };
+    record.apply(&Change::Decide(cancel)).unwrap();
+    assert_eq!((record.decision(), record.cause()), (Some(Cancel), cause.as_ref()));
+    record.apply(&failed(0, 3)).unwrap();
+    let branch = record.branch(id(0)).unwrap();
+    assert_eq!((branch.attempts, branch.last_error.as_deref()), (3, Some("x")));
+    record.apply(&settle(0, Cancel, no())).unwrap();
+    assert_eq!(record.branch(id(0)).unwrap().state, BranchState::Refused { phase: Cancel, why: "no".into() });
+    record.apply(&resolve(0)).unwrap();
+    let resolved = BranchState::Resolved { phase: Cancel, who: "ada".into(), why: "by hand".into() };
+    assert_eq!(record.branch(id(0)).unwrap().state, resolved);
+
+    let value = Some(Json::of("thanks").unwrap());
+    let outputs = vec![Output { id: id(1), output: Json::of(&17).unwrap() }];
+    let confirm = Change::Decide(Decide {
+        decision: Confirm,
+        branches: vec![],
+        outputs,
+        cause: None,
+        value: value.clone(),
+    });
+    let record = after(&[confirm]);
+    assert_eq!(record.value(), value.as_ref());
+    assert_eq!(record.branch(id(1)).unwrap().output, Some(Json::of(&17).unwrap()));
+    assert_eq!(record.branch(id(0)).unwrap().output, None);
+}
+
 /// What has no try is acknowledged by being enlisted: confirmed by a confirm, and by a cancel already done with.
 #[test]
 fn what_has_no_try_is_acknowledged() {
@@ -254,7 +313,9 @@ fn what_has_no_try_is_acknowledged() {
     let begin = Begin { branches: vec![mail], ..begin() };
     let record = Record::begin(&begin).unwrap();
     assert_eq!(record.branch(id(0)).unwrap().state, BranchState::Acknowledged);
-    let decide = |decision| Change::Decide(Decide { decision, outputs: vec![], cause: None, value: None });
+    let decide = |decision| {
+        Change::Decide(Decide { decision, branches: vec![], outputs: vec![], cause: None, value: None })
+    };
     let mut confirmed = record.clone();
     confirmed.apply(&decide(Confirm)).unwrap();
     assert_eq!(confirmed.plan(), Plan::Settle(vec![Step { id: id(0), phase: Confirm }]));
@@ -263,12 +324,48 @@ fn what_has_no_try_is_acknowledged() {
     assert_eq!((cancelled.status(), cancelled.plan()), (Status::Cancelled, Plan::Finish));
 }
 
+/// A branch without a try may join with the confirm itself; no other may, and none with a cancel.
+#[test]
+fn a_decision_enlists_only_what_has_no_try() {
+    let mail = Enlisted { on_confirm: true, ..enlisted(2) };
+    let decide = |decision, branches: &[Enlisted]| {
+        let branches = branches.to_vec();
+        Change::Decide(Decide { decision, branches, outputs: vec![], cause: None, value: None })
+    };
+    let mut record = after(&[]);
+    for (change, wrong) in [
+        (decide(Confirm, &[enlisted(2)]), Illegal::SealedBranch { id: id(2) }),
+        (decide(Cancel, std::slice::from_ref(&mail)), Illegal::SealedBranch { id: id(2) }),
+        (
+            decide(Confirm, &[Enlisted { id: id(3), ..mail.clone() }]),
+            Illegal::BranchNumber { found: id(3), expected: 2 },
+        ),
+    ] {
+        let before = record.clone();
+        assert_eq!(record.apply(&change), Err(wrong));
+        assert_eq!(record, before);
+    }
+    record.apply(&decide(Confirm, &[mail])).unwrap();
+    assert_eq!(record.branch(id(2)).unwrap().state, BranchState::Acknowledged);
+    assert!(
+        matches!(record.plan(), Plan::Settle(steps) if steps.contains(&Step { id: id(2), phase: Confirm }))
+    );
+}
+
 /// A transaction without branches is finished by its decision.
 #[test]
 fn what_has_no_branch_is_finished_by_its_decision() {
     for (decision, status) in [(Confirm, Status::Confirmed), (Cancel, Status::Cancelled)] {
         let mut record = Record::begin(&Begin { branches: vec![], ..begin() }).unwrap();
-        record.apply(&Change::Decide(Decide { decision, outputs: vec![], cause: None, value: None })).unwrap();
+        record
+            .apply(&Change::Decide(Decide {
+                decision,
+                branches: vec![],
+                outputs: vec![],
+                cause: None,
+                value: None,
+            }))
+            .unwrap();
         assert_eq!((record.status(), record.plan()), (status, Plan::Finish));
     }
 }

@@ -22,23 +22,11 @@ pub(super) fn expand(participant: &Participant) -> TokenStream {
 fn action_type(participant: &Participant, action: &Action) -> TokenStream {
     let Participant { tcc, ident: service, .. } = participant;
     let Action { ident, name, version, vis, docs, cfgs, request, .. } = action;
-    let ident = ident_at(ident, ident.span());
+    let ident = ours(ident);
     let summary = doc(&format!("The action `{name}` of [`{service}`], version {version}."));
     let separator = (!docs.is_empty()).then(|| doc(""));
     let request = &request.ty;
-    let (output, error) = match &action.phases {
-        Phases::OnConfirm | Phases::Try { returns: Returns::Unknown, .. } => {
-            (quote!(()), quote!(#tcc::Never))
-        }
-        Phases::Try { returns: Returns::Tried { output, error }, .. } => (output.clone(), error.clone()),
-        Phases::Try { returns: Returns::Other(ty), .. } => {
-            let span = at(action.returns_span);
-            (
-                quote_spanned!(span=> <#ty as #tcc::__private::TryAnswer>::Output),
-                quote_spanned!(span=> <#ty as #tcc::__private::TryAnswer>::Error),
-            )
-        }
-    };
+    let (output, error) = answer(participant, action);
     let on_confirm = matches!(action.phases, Phases::OnConfirm).then(|| {
         quote!(
             const ON_CONFIRM: ::core::primitive::bool = true;
@@ -72,11 +60,30 @@ fn action_type(participant: &Participant, action: &Action) -> TokenStream {
     }
 }
 
+/// What the action's try returns, and what it refuses with. Never by way of the action's own type: it may be private
+/// where the stub is used.
+fn answer(participant: &Participant, action: &Action) -> (TokenStream, TokenStream) {
+    let tcc = &participant.tcc;
+    match &action.phases {
+        Phases::OnConfirm | Phases::Try { returns: Returns::Unknown, .. } => {
+            (quote!(()), quote!(#tcc::Never))
+        }
+        Phases::Try { returns: Returns::Tried { output, error }, .. } => (output.clone(), error.clone()),
+        Phases::Try { returns: Returns::Other(ty), .. } => {
+            let span = at(action.returns_span);
+            (
+                quote_spanned!(span=> <#ty as #tcc::__private::TryAnswer>::Output),
+                quote_spanned!(span=> <#ty as #tcc::__private::TryAnswer>::Error),
+            )
+        }
+    }
+}
+
 /// How the service does it: by its own methods.
 fn handler(participant: &Participant, action: &Action) -> TokenStream {
     let Participant { tcc, self_ty, generics, .. } = participant;
     let Action { ident, cfgs, .. } = action;
-    let ident = ident_at(ident, ident.span());
+    let ident = ours(ident);
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let (output, error) =
         (quote!(<#ident as #tcc::ActionType>::Output), quote!(<#ident as #tcc::ActionType>::Error));
@@ -85,8 +92,9 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
     let unsound = quote!(::core::future::pending());
     let calls = |method: &Ident, cx, request, output: Option<Span>, returns| {
         let span = at(returns);
-        let [cx, request] = [("cx", cx), ("request", request)].map(|(name, span)| Ident::new(name, at(span)));
-        let output = output.map(|span| Ident::new("output", at(span))).into_iter();
+        let [cx, request] =
+            [("__cx", cx), ("__request", request)].map(|(name, span)| Ident::new(name, at(span)));
+        let output = output.map(|span| Ident::new("__output", at(span))).into_iter();
         quote_spanned!(span=> Self::#method(self, #cx, #request #(, #output)*))
     };
     let settles = |settle: &Option<Settle>| match settle {
@@ -108,7 +116,7 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
         Phases::OnConfirm => (action.method.span(), action.method.span(), action.method.span()),
     };
     let param = |name| Ident::new(name, Span::mixed_site());
-    let (cx, request, out) = (param("cx"), param("request"), param("output"));
+    let (cx, request, out) = (param("__cx"), param("__request"), param("__output"));
     let future = |span: Span, output: TokenStream| quote_spanned!(at(span)=> impl ::core::future::Future<Output = #output> + ::core::marker::Send);
     let tried = future(try_span, quote!(#tcc::Tried<#output, #error>));
     let confirmed = future(confirm_span, quote!(#tcc::Settled));
@@ -144,16 +152,16 @@ fn service(participant: &Participant) -> TokenStream {
     let Participant { tcc, self_ty, generics, actions, .. } = participant;
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let adds = actions.iter().map(|Action { ident, cfgs, .. }| {
-        let ident = ident_at(ident, ident.span());
+        let ident = ours(ident);
         quote_spanned! {Span::mixed_site()=>
             #(#cfgs)*
-            #tcc::Registry::add::<#ident, Self>(registry, ::core::clone::Clone::clone(&self));
+            #tcc::Registry::add::<#ident, Self>(__registry, ::core::clone::Clone::clone(&self));
         }
     });
     quote_spanned! {Span::mixed_site()=>
         #[automatically_derived]
         impl #impl_generics #tcc::Service for #self_ty #where_clause {
-            fn register(self: ::std::sync::Arc<Self>, registry: &mut #tcc::Registry) {
+            fn register(self: ::std::sync::Arc<Self>, __registry: &mut #tcc::Registry) {
                 #(#adds)*
             }
         }
@@ -169,22 +177,13 @@ fn stub(participant: &Participant) -> TokenStream {
         doc(&format!("The actions of [`{service}`] as branches of a transaction: what `tx.on` returns."));
     let methods = actions.iter().map(|action| {
         let Action { ident, docs, cfgs, deprecated, method, request, .. } = action;
-        let ident = ident_at(ident, ident.span());
+        let ident = ours(ident);
         let (request, ty) = (&request.ident, &request.ty);
         let docs =
             if docs.is_empty() { doc(&format!("Calls `{}`.", action.name)) } else { quote!(#(#docs)*) };
         let (answer, call) = match action.phases {
             Phases::Try { .. } => {
-                let of = |what| {
-                    let what = Ident::new(what, Span::mixed_site());
-                    quote!(<#ident as #tcc::ActionType>::#what)
-                };
-                let (output, error) = match &action.phases {
-                    Phases::Try { returns: Returns::Tried { output, error }, .. } => {
-                        (output.clone(), error.clone())
-                    }
-                    _ => (of("Output"), of("Error")),
-                };
+                let (output, error) = answer(participant, action);
                 (
                     quote!(::core::result::Result<#output, #tcc::BranchError<#error>>),
                     quote_spanned!(Span::mixed_site()=> #tcc::Tx::call::<#ident>(self.0, #request)),
@@ -193,8 +192,8 @@ fn stub(participant: &Participant) -> TokenStream {
             Phases::OnConfirm => (
                 quote!(::core::result::Result<(), #tcc::TransactionError>),
                 quote_spanned! {Span::mixed_site()=>
-                    let tx = self.0;
-                    async move { #tcc::Tx::enlist::<#ident>(tx, #request) }
+                    let __tx = self.0;
+                    async move { #tcc::Tx::enlist::<#ident>(__tx, #request) }
                 },
             ),
         };
@@ -225,14 +224,16 @@ fn stub(participant: &Participant) -> TokenStream {
             const NAME: &'static ::core::primitive::str = #name;
             type Stub<'t> = #stub<'t>;
 
-            fn stub(tx: &#tcc::Tx) -> #stub<'_> {
-                #stub(tx)
+            fn stub(__tx: &#tcc::Tx) -> #stub<'_> {
+                #stub(__tx)
             }
         }
     }
 }
 
 /// The same name, our own, shown at the user's code.
-fn ident_at(ident: &Ident, span: Span) -> Ident {
-    Ident::new(&ident.to_string(), at(span))
+fn ours(ident: &Ident) -> Ident {
+    let mut ident = ident.clone();
+    ident.set_span(at(ident.span()));
+    ident
 }

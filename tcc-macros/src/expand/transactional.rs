@@ -3,11 +3,13 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, GenericParam, ReturnType};
+use syn::{
+    Attribute, FnArg, GenericParam, Generics, PatType, ReturnType, Type, TypeReference, WherePredicate,
+};
 
 use super::{at, doc, duration};
 use crate::diagnostics::Diagnostics;
-use crate::model::transactional::{Place, Transactional, plain_name, read};
+use crate::model::transactional::{Place, Transactional, is_async_trait, plain_name, read};
 use crate::syntax::{Block, Function, Item, is_ours, mentions, plain};
 
 /// A block, each method of which that is marked `#[transactional]` is expanded.
@@ -33,7 +35,7 @@ pub(super) fn block(args: TokenStream, block: Block, diagnostics: &mut Diagnosti
                     syn::Meta::List(list) => list.tokens,
                     _ => TokenStream::new(),
                 });
-                items.extend(function(args.unwrap_or_default(), method, place, diagnostics));
+                items.extend(function(args.unwrap_or_default(), *method, place, diagnostics));
             }
             item => item.to_tokens(&mut items),
         }
@@ -50,6 +52,10 @@ pub(super) fn function(
 ) -> TokenStream {
     let transactional = read(args, function, place, diagnostics);
     match place {
+        // It is a trait's method, and its mistake has been said: nothing more may be wrong with it.
+        Place::Unknown | Place::Inherent if is_async_trait(&transactional.function) => {
+            alone_and_unsound(&transactional)
+        }
         Place::Trait => alone(&transactional),
         Place::Unknown | Place::Inherent => {
             let outer = outer(&transactional);
@@ -69,7 +75,9 @@ fn outer(transactional: &Transactional) -> TokenStream {
         .iter()
         .enumerate()
         .map(|(at, param)| {
-            plain_name(param).cloned().unwrap_or_else(|| format_ident!("arg{at}", span = Span::mixed_site()))
+            plain_name(param)
+                .cloned()
+                .unwrap_or_else(|| format_ident!("__arg{at}", span = Span::mixed_site()))
         })
         .collect();
     let mut passed = names.iter();
@@ -87,7 +95,7 @@ fn outer(transactional: &Transactional) -> TokenStream {
     }
 
     let twin = twin_name(&function.sig.ident);
-    let tx = Ident::new("tx", Span::mixed_site());
+    let tx = Ident::new("__tx", Span::mixed_site());
     let generics = function.sig.generics.params.iter().filter_map(|param| match param {
         GenericParam::Type(param) => Some(&param.ident),
         GenericParam::Const(param) => Some(&param.ident),
@@ -99,7 +107,7 @@ fn outer(transactional: &Transactional) -> TokenStream {
     let this = function.receiver().map(|receiver| receiver.self_token).into_iter();
     let path = match (function.receiver(), transactional.place) {
         (None, Place::Unknown | Place::Trait) => quote!(#twin),
-        _ => quote!(Self::#twin),
+        _ => quote_spanned!(body_span=> Self::#twin),
     };
     let call = quote_spanned!(body_span=> #path #turbofish(#(#this,)* #tx, #(#names),*));
     let closure = quote_spanned! {body_span=>
@@ -150,6 +158,20 @@ fn alone(transactional: &Transactional) -> TokenStream {
     alone.to_token_stream()
 }
 
+/// The function as the trait has it, without its body, though none of its types goes unused.
+fn alone_and_unsound(transactional: &Transactional) -> TokenStream {
+    let mut alone = without_tx(transactional);
+    let names: Vec<Ident> = transactional.params.iter().filter_map(plain_name).cloned().collect();
+    let unsound = unsound(&names);
+    let tx = transactional.tx.as_ref().and_then(|tx| match &*tx.ty {
+        Type::Reference(reference) => Some(&reference.elem),
+        _ => None,
+    });
+    let tx = tx.map(|tx| quote!(let _ = ::core::marker::PhantomData::<#tx>;));
+    alone.body = braces(quote!(#tx #unsound));
+    alone.to_token_stream()
+}
+
 /// Runs the closure as the body of a transaction.
 fn run(transactional: &Transactional, names: &[Ident], closure: &TokenStream) -> TokenStream {
     let Transactional { tcc, function, place, name, on, timeout, independent, key, .. } = transactional;
@@ -158,15 +180,17 @@ fn run(transactional: &Transactional, names: &[Ident], closure: &TokenStream) ->
         ReturnType::Default => function.sig.ident.span(),
     };
     let owned = if transactional.borrows_coordinator() {
+        // At the user's expression: it may be something else.
         quote_spanned!(on.span()=> &#on)
     } else {
         quote_spanned!(on.span()=> ::core::clone::Clone::clone(&#on))
     };
     let coordinator_is = with_parts(transactional, names, &on.to_token_stream(), owned);
     let [coordinator, transaction] =
-        ["coordinator", "transaction"].map(|name| Ident::new(name, Span::mixed_site()));
-    let borrowed =
-        if transactional.borrows_coordinator() { quote!(#coordinator) } else { quote!(&#coordinator) };
+        ["__coordinator", "__transaction"].map(|name| Ident::new(name, Span::mixed_site()));
+    let borrows = transactional.borrows_coordinator();
+    let borrowed = if borrows { quote!(#coordinator) } else { quote!(&#coordinator) };
+    let its_type = borrows.then(|| quote!(: &#tcc::Coordinator));
 
     let timeout = timeout.map(|timeout| {
         let timeout = duration(timeout);
@@ -179,29 +203,37 @@ fn run(transactional: &Transactional, names: &[Ident], closure: &TokenStream) ->
         keyed.request.to_tokens(&mut used_by_key);
         let expr = &keyed.key;
         let request = match &keyed.request {
-            Some(request) => quote!(&#request),
+            Some(request) => quote_spanned!(at(request.span())=> &#request),
             None => {
-                let args = transactional.request_params().filter_map(|(at, param)| {
+                let args = transactional.request_params().filter_map(|(index, param)| {
                     // In a trait a pattern has no name of its own; its parts are not guessed at.
                     let name = plain_name(param)
-                        .or_else(|| (*place != Place::Trait).then(|| names.get(at)).flatten());
-                    name.map(|name| quote!(&#name,))
+                        .or_else(|| (*place != Place::Trait).then(|| names.get(index)).flatten());
+                    name.map(|name| quote_spanned!(at(param.span())=> &#name,))
                 });
-                quote!(&(#(#args)*))
+                let args: Vec<_> = args.collect();
+                let first = args.first().map_or_else(|| expr.span(), Spanned::span);
+                quote_spanned!(at(first)=> &(#(#args)*))
             }
         };
+        let (key_at, request_at) = (at(expr.span()), request.span());
         let reuse = keyed.reuse_after_cancel.then(|| quote!(.reuse_after_cancel()));
-        quote!(.key(&#expr).request(#request) #reuse)
+        let key = quote_spanned!(key_at=> .key(&#expr));
+        let request = quote_spanned!(request_at=> .request(#request));
+        quote!(#key #request #reuse)
     });
     let begin = quote_spanned! {Span::mixed_site()=>
         #tcc::Coordinator::transaction(#borrowed, #name) #timeout #independent #key
     };
     let begin = with_parts(transactional, names, &used_by_key, begin);
-    let run = Ident::new("run", at(returns));
+    // All of the call is shown at one place, so that what is wrong with it is said once.
+    let mut this = transaction.clone();
+    this.set_span(at(returns));
+    let run = quote_spanned!(at(returns)=> #this.run(#closure).await);
     quote_spanned! {Span::mixed_site()=>
-        let #coordinator = #coordinator_is;
+        let #coordinator #its_type = #coordinator_is;
         let #transaction = #begin;
-        #transaction.#run(#closure).await
+        #run
     }
 }
 
@@ -249,10 +281,29 @@ fn without_tx(transactional: &Transactional) -> Function {
         let inputs = function.sig.inputs.into_pairs().enumerate().filter(|(at, _)| *at != tx_at);
         function.sig.inputs = inputs.map(|(_, pair)| pair).collect();
     }
+    if is_async_trait(&function) {
+        without_lifetime_of(transactional.tx.as_ref(), &mut function.sig.generics);
+    }
     if function.sig.asyncness.is_none() && !returns_a_future(&function) {
         function.sig.asyncness = Some(syn::Token![async](function.sig.fn_token.span));
     }
     function
+}
+
+/// Takes out the lifetime that `#[async_trait]` has given to `tx`: the trait's method has none like it.
+fn without_lifetime_of(tx: Option<&PatType>, generics: &mut Generics) {
+    let Some(Type::Reference(TypeReference { lifetime: Some(lifetime), .. })) = tx.map(|tx| &*tx.ty) else {
+        return;
+    };
+    let params = std::mem::take(&mut generics.params);
+    let is_it =
+        |param: &GenericParam| matches!(param, GenericParam::Lifetime(param) if param.lifetime == *lifetime);
+    generics.params = params.into_iter().filter(|param| !is_it(param)).collect();
+    if let Some(clause) = &mut generics.where_clause {
+        let bounds = std::mem::take(&mut clause.predicates);
+        let is_its = |bound: &WherePredicate| matches!(bound, WherePredicate::Lifetime(bound) if bound.lifetime == *lifetime);
+        clause.predicates = bounds.into_iter().filter(|bound| !is_its(bound)).collect();
+    }
 }
 
 /// Whether it is async by its return type: `#[async_trait]` has made it so, or its author.

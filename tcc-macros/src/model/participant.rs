@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use quote::{ToTokens, format_ident};
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, GenericArgument, GenericParam, Generics, Pat, Path, PathArguments, ReturnType, Type,
-    Visibility,
-};
+use syn::{Attribute, GenericParam, Generics, Pat, Path, ReturnType, Type, Visibility};
 
+use super::form::{Form, inside_option, is_no_answer, tried};
 use crate::args::{Args, check_name, persisted_name};
 use crate::diagnostics::{Diagnostics, nearest};
 use crate::syntax::{
@@ -433,6 +431,17 @@ impl<'a> Reader<'a> {
         let ReturnType::Type(_, ty) = &method.sig.output else { return None };
         let self_ty = &self.block.head.self_ty;
         let Some((output, error)) = tried(ty) else {
+            if is_no_answer(ty) {
+                let message = format!(
+                    "`{}` returns `{}`, which can't tell a refusal from an answer that is unknown: {} `{}`",
+                    method.sig.ident,
+                    show(ty),
+                    form.is_written,
+                    form.text
+                );
+                self.diagnostics.error(ty, message);
+                return None;
+            }
             return Some(Returns::Other(without_self(ty.to_token_stream(), self_ty)));
         };
         let mut ok = true;
@@ -475,8 +484,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some(Settle {
-            // At the user's mention of it.
-            method: Ident::new(&method.sig.ident.to_string(), name.span()),
+            method: name.clone(),
             cx: params.cx,
             request: params.request.span(),
             output: output.span(),
@@ -501,80 +509,10 @@ struct Params {
     output: Option<Type>,
 }
 
-/// The form that a method must have.
-struct Form {
-    /// How many parameters come after `&self`.
-    params: usize,
-    /// How the message goes on: `an action is`.
-    is_written: String,
-    text: String,
-    /// The output of the try, if it is known word for word.
-    output: Option<TokenStream>,
-}
-
-impl Form {
-    fn of_try(method: &Function) -> Self {
-        let request = request_of(method);
-        let output = match &method.sig.output {
-            ReturnType::Type(_, ty) => tried(ty).map(|(output, error)| (quote!(#output), quote!(#error))),
-            ReturnType::Default => None,
-        };
-        let (shown_output, error) = output.clone().unwrap_or_else(|| (quote!(Output), quote!(Refusal)));
-        let text = format!(
-            "async fn {}(&self, cx: &Branch, request: {request}) -> Tried<{}, {}>",
-            method.sig.ident,
-            show(shown_output),
-            show(error)
-        );
-        Self {
-            params: 2,
-            is_written: "an action is written".to_owned(),
-            text,
-            output: output.map(|(output, _)| output),
-        }
-    }
-
-    fn of_on_confirm(method: &Function) -> Self {
-        let text = format!(
-            "async fn {}(&self, cx: &Branch, request: {}) -> Settled",
-            method.sig.ident,
-            request_of(method)
-        );
-        Self { params: 2, is_written: "an action on confirm is written".to_owned(), text, output: None }
-    }
-
-    fn of_settle(name: &Ident, action: &Function, tried: &Form, cancels: bool) -> Self {
-        let output = tried.output.as_ref().map_or_else(|| "Output".to_owned(), show);
-        let output = if cancels { format!("Option<{output}>") } else { output };
-        let request = request_of(action);
-        Self {
-            params: 3,
-            is_written: format!(
-                "the {} of `{}` is written",
-                if cancels { "cancel" } else { "confirm" },
-                action.sig.ident
-            ),
-            text: format!(
-                "async fn {name}(&self, cx: &Branch, request: {request}, output: {output}) -> Settled"
-            ),
-            output: tried.output.clone(),
-        }
-    }
-}
-
-/// The request's type, as far as it can be told, for a message.
-fn request_of(method: &Function) -> String {
-    let last = method.typed_params().nth(1).or_else(|| method.typed_params().last());
-    match last {
-        Some(param) if !borrows(&param.ty) && !matches!(&*param.ty, Type::ImplTrait(_)) => show(&param.ty),
-        _ => "Request".to_owned(),
-    }
-}
-
 fn param_name(pat: &Pat) -> Ident {
     match pat {
         Pat::Ident(pat) => pat.ident.clone(),
-        _ => Ident::new("request", Span::mixed_site()),
+        _ => Ident::new("__request", Span::mixed_site()),
     }
 }
 
@@ -583,33 +521,4 @@ fn return_span(method: &Function) -> Span {
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => method.sig.ident.span(),
     }
-}
-
-/// `Hold` and `StockError` of a literal `Tried<Hold, StockError>`.
-fn tried(ty: &Type) -> Option<(&Type, &Type)> {
-    match types_of("Tried", ty)?.as_slice() {
-        [output, error] => Some((output, error)),
-        _ => None,
-    }
-}
-
-fn inside_option(ty: &Type) -> Option<TokenStream> {
-    match types_of("Option", ty)?.as_slice() {
-        [inner] => Some(inner.to_token_stream()),
-        _ => None,
-    }
-}
-
-/// The arguments of a path that ends with this name, if all of them are types.
-fn types_of<'a>(name: &str, ty: &'a Type) -> Option<Vec<&'a Type>> {
-    let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last().filter(|last| last.ident == name)?;
-    let PathArguments::AngleBracketed(args) = &last.arguments else { return None };
-    args.args
-        .iter()
-        .map(|arg| match arg {
-            GenericArgument::Type(ty) => Some(ty),
-            _ => None,
-        })
-        .collect()
 }

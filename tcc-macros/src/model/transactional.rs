@@ -87,7 +87,8 @@ pub(crate) fn read(
     let independent = args.flag("independent", diagnostics);
     let key = read_key(&mut args, diagnostics);
     let tcc = args.tcc(diagnostics);
-    let is_sound = ok && tx.is_some() && on.is_some();
+    let tx_is_first = tx_at == Some(usize::from(function.receiver().is_some()));
+    let is_sound = ok && tx_is_first && on.is_some();
     Transactional { tcc, function, place, name, tx, tx_at, params, on, timeout, independent, key, is_sound }
 }
 
@@ -152,7 +153,8 @@ fn may_be_result(ty: &Type) -> bool {
     }
 }
 
-fn is_async_trait(function: &Function) -> bool {
+/// Whether `#[async_trait]` has been here: it names a lifetime after itself.
+pub(crate) fn is_async_trait(function: &Function) -> bool {
     function.sig.generics.params.iter().any(|param| match param {
         GenericParam::Lifetime(param) => param.lifetime.ident == "async_trait",
         GenericParam::Type(_) | GenericParam::Const(_) => false,

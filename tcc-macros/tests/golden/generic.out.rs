@@ -52,21 +52,21 @@ where
 {
     fn r#try(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <LedgerBook as ::tcc_core::ActionType>::Request,
+        __cx: &::tcc_core::Branch,
+        __request: <LedgerBook as ::tcc_core::ActionType>::Request,
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Tried<
             <LedgerBook as ::tcc_core::ActionType>::Output,
             <LedgerBook as ::tcc_core::ActionType>::Error,
         >,
     > + ::core::marker::Send {
-        Self::book(self, cx, request)
+        Self::book(self, __cx, __request)
     }
     fn confirm(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <LedgerBook as ::tcc_core::ActionType>::Request,
-        output: <LedgerBook as ::tcc_core::ActionType>::Output,
+        __cx: &::tcc_core::Branch,
+        __request: <LedgerBook as ::tcc_core::ActionType>::Request,
+        __output: <LedgerBook as ::tcc_core::ActionType>::Output,
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Settled,
     > + ::core::marker::Send {
@@ -74,13 +74,13 @@ where
     }
     fn cancel(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <LedgerBook as ::tcc_core::ActionType>::Request,
-        output: ::core::option::Option<<LedgerBook as ::tcc_core::ActionType>::Output>,
+        __cx: &::tcc_core::Branch,
+        __request: <LedgerBook as ::tcc_core::ActionType>::Request,
+        __output: ::core::option::Option<<LedgerBook as ::tcc_core::ActionType>::Output>,
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Settled,
     > + ::core::marker::Send {
-        Self::reverse(self, cx, request, output)
+        Self::reverse(self, __cx, __request, __output)
     }
 }
 /// The action `ledger.limit` of [`Ledger`], version 3.
@@ -102,21 +102,21 @@ where
 {
     fn r#try(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <LedgerCheckLimit as ::tcc_core::ActionType>::Request,
+        __cx: &::tcc_core::Branch,
+        __request: <LedgerCheckLimit as ::tcc_core::ActionType>::Request,
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Tried<
             <LedgerCheckLimit as ::tcc_core::ActionType>::Output,
             <LedgerCheckLimit as ::tcc_core::ActionType>::Error,
         >,
     > + ::core::marker::Send {
-        Self::check_limit(self, cx, request)
+        Self::check_limit(self, __cx, __request)
     }
     fn confirm(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <LedgerCheckLimit as ::tcc_core::ActionType>::Request,
-        output: <LedgerCheckLimit as ::tcc_core::ActionType>::Output,
+        __cx: &::tcc_core::Branch,
+        __request: <LedgerCheckLimit as ::tcc_core::ActionType>::Request,
+        __output: <LedgerCheckLimit as ::tcc_core::ActionType>::Output,
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Settled,
     > + ::core::marker::Send {
@@ -124,9 +124,9 @@ where
     }
     fn cancel(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <LedgerCheckLimit as ::tcc_core::ActionType>::Request,
-        output: ::core::option::Option<
+        __cx: &::tcc_core::Branch,
+        __request: <LedgerCheckLimit as ::tcc_core::ActionType>::Request,
+        __output: ::core::option::Option<
             <LedgerCheckLimit as ::tcc_core::ActionType>::Output,
         >,
     ) -> impl ::core::future::Future<
@@ -140,16 +140,16 @@ impl<C: Clock, const N: usize> ::tcc_core::Service for Ledger<C, N>
 where
     C: Clone,
 {
-    fn register(self: ::std::sync::Arc<Self>, registry: &mut ::tcc_core::Registry) {
+    fn register(self: ::std::sync::Arc<Self>, __registry: &mut ::tcc_core::Registry) {
         #[cfg(feature = "booking")]
         ::tcc_core::Registry::add::<
             LedgerBook,
             Self,
-        >(registry, ::core::clone::Clone::clone(&self));
+        >(__registry, ::core::clone::Clone::clone(&self));
         ::tcc_core::Registry::add::<
             LedgerCheckLimit,
             Self,
-        >(registry, ::core::clone::Clone::clone(&self));
+        >(__registry, ::core::clone::Clone::clone(&self));
     }
 }
 /// The actions of [`Ledger`] as branches of a transaction: what `tx.on` returns.
@@ -162,14 +162,16 @@ impl<'t> LedgerStub<'t> {
     #[deprecated = "post instead"]
     pub fn book(
         &self,
-        request: (u64, String),
+        __request: (u64, String),
     ) -> impl ::core::future::Future<
         Output = ::core::result::Result<
-            <LedgerBook as ::tcc_core::ActionType>::Output,
-            ::tcc_core::BranchError<<LedgerBook as ::tcc_core::ActionType>::Error>,
+            <BookAnswer as ::tcc_core::__private::TryAnswer>::Output,
+            ::tcc_core::BranchError<
+                <BookAnswer as ::tcc_core::__private::TryAnswer>::Error,
+            >,
         >,
     > + ::core::marker::Send + use<'t> {
-        ::tcc_core::Tx::call::<LedgerBook>(self.0, request)
+        ::tcc_core::Tx::call::<LedgerBook>(self.0, __request)
     }
     /// Calls `ledger.limit`.
     pub fn check_limit(
@@ -188,7 +190,7 @@ where
 {
     const NAME: &'static ::core::primitive::str = "ledger";
     type Stub<'t> = LedgerStub<'t>;
-    fn stub(tx: &::tcc_core::Tx) -> LedgerStub<'_> {
-        LedgerStub(tx)
+    fn stub(__tx: &::tcc_core::Tx) -> LedgerStub<'_> {
+        LedgerStub(__tx)
     }
 }

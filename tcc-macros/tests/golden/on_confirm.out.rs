@@ -27,8 +27,8 @@ impl shop::tcc::ActionType for MailReceipt {
 impl shop::tcc::Handler<MailReceipt> for Mail {
     fn r#try(
         &self,
-        cx: &shop::tcc::Branch,
-        request: <MailReceipt as shop::tcc::ActionType>::Request,
+        __cx: &shop::tcc::Branch,
+        __request: <MailReceipt as shop::tcc::ActionType>::Request,
     ) -> impl ::core::future::Future<
         Output = shop::tcc::Tried<
             <MailReceipt as shop::tcc::ActionType>::Output,
@@ -39,19 +39,19 @@ impl shop::tcc::Handler<MailReceipt> for Mail {
     }
     fn confirm(
         &self,
-        cx: &shop::tcc::Branch,
-        request: <MailReceipt as shop::tcc::ActionType>::Request,
-        output: <MailReceipt as shop::tcc::ActionType>::Output,
+        __cx: &shop::tcc::Branch,
+        __request: <MailReceipt as shop::tcc::ActionType>::Request,
+        __output: <MailReceipt as shop::tcc::ActionType>::Output,
     ) -> impl ::core::future::Future<
         Output = shop::tcc::Settled,
     > + ::core::marker::Send {
-        Self::receipt(self, cx, request)
+        Self::receipt(self, __cx, __request)
     }
     fn cancel(
         &self,
-        cx: &shop::tcc::Branch,
-        request: <MailReceipt as shop::tcc::ActionType>::Request,
-        output: ::core::option::Option<<MailReceipt as shop::tcc::ActionType>::Output>,
+        __cx: &shop::tcc::Branch,
+        __request: <MailReceipt as shop::tcc::ActionType>::Request,
+        __output: ::core::option::Option<<MailReceipt as shop::tcc::ActionType>::Output>,
     ) -> impl ::core::future::Future<
         Output = shop::tcc::Settled,
     > + ::core::marker::Send {
@@ -60,11 +60,11 @@ impl shop::tcc::Handler<MailReceipt> for Mail {
 }
 #[automatically_derived]
 impl shop::tcc::Service for Mail {
-    fn register(self: ::std::sync::Arc<Self>, registry: &mut shop::tcc::Registry) {
+    fn register(self: ::std::sync::Arc<Self>, __registry: &mut shop::tcc::Registry) {
         shop::tcc::Registry::add::<
             MailReceipt,
             Self,
-        >(registry, ::core::clone::Clone::clone(&self));
+        >(__registry, ::core::clone::Clone::clone(&self));
     }
 }
 /// The actions of [`Mail`] as branches of a transaction: what `tx.on` returns.
@@ -79,15 +79,15 @@ impl<'t> MailStub<'t> {
     ) -> impl ::core::future::Future<
         Output = ::core::result::Result<(), shop::tcc::TransactionError>,
     > + ::core::marker::Send + use<'t> {
-        let tx = self.0;
-        async move { shop::tcc::Tx::enlist::<MailReceipt>(tx, receipt) }
+        let __tx = self.0;
+        async move { shop::tcc::Tx::enlist::<MailReceipt>(__tx, receipt) }
     }
 }
 #[automatically_derived]
 impl shop::tcc::Participant for Mail {
     const NAME: &'static ::core::primitive::str = "mail";
     type Stub<'t> = MailStub<'t>;
-    fn stub(tx: &shop::tcc::Tx) -> MailStub<'_> {
-        MailStub(tx)
+    fn stub(__tx: &shop::tcc::Tx) -> MailStub<'_> {
+        MailStub(__tx)
     }
 }

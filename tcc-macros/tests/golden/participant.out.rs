@@ -31,46 +31,46 @@ impl ::tcc_core::ActionType for InventoryReserve {
 impl ::tcc_core::Handler<InventoryReserve> for Inventory {
     fn r#try(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <InventoryReserve as ::tcc_core::ActionType>::Request,
+        __cx: &::tcc_core::Branch,
+        __request: <InventoryReserve as ::tcc_core::ActionType>::Request,
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Tried<
             <InventoryReserve as ::tcc_core::ActionType>::Output,
             <InventoryReserve as ::tcc_core::ActionType>::Error,
         >,
     > + ::core::marker::Send {
-        Self::reserve(self, cx, request)
+        Self::reserve(self, __cx, __request)
     }
     fn confirm(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <InventoryReserve as ::tcc_core::ActionType>::Request,
-        output: <InventoryReserve as ::tcc_core::ActionType>::Output,
+        __cx: &::tcc_core::Branch,
+        __request: <InventoryReserve as ::tcc_core::ActionType>::Request,
+        __output: <InventoryReserve as ::tcc_core::ActionType>::Output,
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Settled,
     > + ::core::marker::Send {
-        Self::ship(self, cx, request, output)
+        Self::ship(self, __cx, __request, __output)
     }
     fn cancel(
         &self,
-        cx: &::tcc_core::Branch,
-        request: <InventoryReserve as ::tcc_core::ActionType>::Request,
-        output: ::core::option::Option<
+        __cx: &::tcc_core::Branch,
+        __request: <InventoryReserve as ::tcc_core::ActionType>::Request,
+        __output: ::core::option::Option<
             <InventoryReserve as ::tcc_core::ActionType>::Output,
         >,
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Settled,
     > + ::core::marker::Send {
-        Self::release(self, cx, request, output)
+        Self::release(self, __cx, __request, __output)
     }
 }
 #[automatically_derived]
 impl ::tcc_core::Service for Inventory {
-    fn register(self: ::std::sync::Arc<Self>, registry: &mut ::tcc_core::Registry) {
+    fn register(self: ::std::sync::Arc<Self>, __registry: &mut ::tcc_core::Registry) {
         ::tcc_core::Registry::add::<
             InventoryReserve,
             Self,
-        >(registry, ::core::clone::Clone::clone(&self));
+        >(__registry, ::core::clone::Clone::clone(&self));
     }
 }
 /// The actions of [`Inventory`] as branches of a transaction: what `tx.on` returns.
@@ -92,7 +92,7 @@ impl<'t> InventoryStub<'t> {
 impl ::tcc_core::Participant for Inventory {
     const NAME: &'static ::core::primitive::str = "inventory";
     type Stub<'t> = InventoryStub<'t>;
-    fn stub(tx: &::tcc_core::Tx) -> InventoryStub<'_> {
-        InventoryStub(tx)
+    fn stub(__tx: &::tcc_core::Tx) -> InventoryStub<'_> {
+        InventoryStub(__tx)
     }
 }

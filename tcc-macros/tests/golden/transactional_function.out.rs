@@ -1,24 +1,24 @@
 async fn handler(
-    arg0: State<App>,
-    arg1: Json<Transfer>,
+    __arg0: State<App>,
+    __arg1: Json<Transfer>,
 ) -> Result<String, TransferError> {
-    let coordinator = {
+    let __coordinator = {
         #[allow(unused_variables)]
-        let State(app) = &arg0;
+        let State(app) = &__arg0;
         ::core::clone::Clone::clone(&app.tcc)
     };
-    let transaction = {
+    let __transaction = {
         #[allow(unused_variables)]
-        let Json(transfer) = &arg1;
-        ::tcc_core::Coordinator::transaction(&coordinator, "handler")
+        let Json(transfer) = &__arg1;
+        ::tcc_core::Coordinator::transaction(&__coordinator, "handler")
             .key(&transfer.id)
             .request(&transfer)
             .reuse_after_cancel()
     };
-    transaction
-        .run(async |tx: &::tcc_core::Tx| {
+    __transaction
+        .run(async |__tx: &::tcc_core::Tx| {
             ::tcc_core::__private::body_of_a_transaction_is_send(
-                    handler_in(tx, arg0, arg1),
+                    handler_in(__tx, __arg0, __arg1),
                 )
                 .await
         })

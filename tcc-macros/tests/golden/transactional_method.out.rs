@@ -1,15 +1,18 @@
 impl Shop {
     /// Buys everything in the cart.
     pub async fn checkout(&self, order: Order<'_>) -> Result<Receipt, CheckoutError> {
-        let coordinator = &self.tcc;
-        let transaction = ::tcc_core::Coordinator::transaction(coordinator, "checkout")
+        let __coordinator: &::tcc_core::Coordinator = &self.tcc;
+        let __transaction = ::tcc_core::Coordinator::transaction(
+                __coordinator,
+                "checkout",
+            )
             .timeout(::core::time::Duration::from_millis(30000u64))
             .key(&order.id)
             .request(&(&order,));
-        transaction
-            .run(async |tx: &::tcc_core::Tx| {
+        __transaction
+            .run(async |__tx: &::tcc_core::Tx| {
                 ::tcc_core::__private::body_of_a_transaction_is_send(
-                        Self::checkout_in(self, tx, order),
+                        Self::checkout_in(self, __tx, order),
                     )
                     .await
             })
@@ -31,15 +34,15 @@ impl Shop {
     }
     async fn empty<I: Into<Item>>(
         &mut self,
-        arg0: (u64, Vec<I>),
+        __arg0: (u64, Vec<I>),
     ) -> Result<u64, CheckoutError> {
-        let coordinator = ::core::clone::Clone::clone(&self.tcc);
-        let transaction = ::tcc_core::Coordinator::transaction(&coordinator, "empty")
+        let __coordinator = ::core::clone::Clone::clone(&self.tcc);
+        let __transaction = ::tcc_core::Coordinator::transaction(&__coordinator, "empty")
             .independent();
-        transaction
-            .run(async |tx: &::tcc_core::Tx| {
+        __transaction
+            .run(async |__tx: &::tcc_core::Tx| {
                 ::tcc_core::__private::body_of_a_transaction_is_send(
-                        Self::empty_in::<I>(self, tx, arg0),
+                        Self::empty_in::<I>(self, __tx, __arg0),
                     )
                     .await
             })

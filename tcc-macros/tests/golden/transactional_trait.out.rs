@@ -3,12 +3,12 @@ impl Checkout for Shop {
     const FEE: u64 = 3;
     /// Buys one article.
     async fn buy(&self, sku: &str) -> Result<u64, CheckoutError> {
-        let coordinator = &self.tcc;
-        let transaction = ::tcc_core::Coordinator::transaction(coordinator, "buy")
+        let __coordinator: &::tcc_core::Coordinator = &self.tcc;
+        let __transaction = ::tcc_core::Coordinator::transaction(__coordinator, "buy")
             .timeout(::core::time::Duration::from_millis(250u64))
             .key(&sku)
             .request(&(&sku,));
-        transaction
+        __transaction
             .run(async |tx: &Tx| -> Result<u64, CheckoutError> {
                 Ok(tx.on::<Inventory>().reserve(Reserve::one(sku)).await?.id)
             })

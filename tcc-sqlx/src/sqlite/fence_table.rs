@@ -49,6 +49,7 @@ impl SqliteFence {
     /// # Errors
     /// [`FenceError::HorizonAhead`] if the time lies in the future; else what the database said.
     pub async fn purge(&self, begun_before: SystemTime, limit: usize) -> Result<u64, FenceError> {
+        #[expect(clippy::disallowed_methods, reason = "a horizon in the future is a mistake, to be refused")]
         if begun_before > SystemTime::now() {
             return Err(FenceError::HorizonAhead);
         }
@@ -88,6 +89,10 @@ impl SqliteFence {
         after: Option<&FenceRow>,
         limit: usize,
     ) -> Result<Vec<FenceRow>, FenceError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "begin times are of wall clocks, and so is an age of theirs"
+        )]
         let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         let (begun, tx, branch) = after.map_or((i64::MIN, String::new(), -1), |row| {
             (to_millis(row.begun), row.key.tx.to_string(), i64::from(row.key.branch.number()))

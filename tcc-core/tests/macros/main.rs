@@ -1,0 +1,5 @@
+//! What the macros write, compiled and run: the forms that users write, and names that they may have taken.
+
+mod hostile;
+mod participants;
+mod transactions;

@@ -1,0 +1,15 @@
+use tcc_compile_fail::{Branch, Hold, StockError, Tried, participant};
+
+struct Inventory;
+
+struct Plain;
+
+#[participant("inventory")]
+impl Inventory {
+    #[action(cancel = none)]
+    async fn reserve(&self, _: &Branch, _: Plain) -> Tried<Hold, StockError> {
+        Ok(Hold { id: 1 })
+    }
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use tcc_compile_fail::{Branch, Reserve, Settled, participant};
+
+struct Inventory;
+
+#[participant("inventory")]
+impl Inventory {
+    #[action(cancel = none)]
+    async fn reserve(&self, _: &Branch, _: Reserve) -> Settled {
+        Ok(())
+    }
+}
+
+fn main() {}

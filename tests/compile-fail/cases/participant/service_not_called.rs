@@ -1,0 +1,9 @@
+use tcc_compile_fail::Tx;
+
+struct Inventory;
+
+fn call(tx: &Tx) {
+    tx.on::<Inventory>();
+}
+
+fn main() {}

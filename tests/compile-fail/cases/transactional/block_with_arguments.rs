@@ -1,0 +1,16 @@
+use tcc_compile_fail::{CheckoutError, Coordinator, Tx, transactional};
+
+struct Shop {
+    tcc: Coordinator,
+}
+
+#[transactional(timeout = "5s")]
+impl Shop {
+    #[transactional]
+    async fn checkout(&self, tx: &Tx, sku: String) -> Result<String, CheckoutError> {
+        let _ = tx;
+        Ok(sku)
+    }
+}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use tcc_compile_fail::{CheckoutError, Coordinator, Tx, transactional};
+
+struct Shop {
+    tcc: Coordinator,
+}
+
+impl Shop {
+    #[transactional(independent = true)]
+    async fn checkout(&self, tx: &Tx, sku: String) -> Result<String, CheckoutError> {
+        let _ = tx;
+        Ok(sku)
+    }
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use tcc_compile_fail::transactional;
+
+#[transactional]
+struct Shop;
+
+fn main() {}
