@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use shop::{Cents, CheckoutError, GROUP, Order, Participants, RefundError, Seed, Shop};
+use tcc_core::participant::{Delivery, Intercept, Lost};
 use tcc_core::protocol::TxId;
 use tcc_core::store::{BoxError, StatusStore};
-use tcc_core::{
-    Backoff, Branch, Builder, Coordinator, Delivery, Intercept, Lost, Register, Registry, Service,
-    TransactionError,
-};
+use tcc_core::{Backoff, Branch, Builder, Coordinator, Register, Registry, Service, TransactionError};
 use tcc_redis::RedisStore;
 use tcc_sqlx::sqlite::SqliteStore;
 

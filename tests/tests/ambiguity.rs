@@ -101,9 +101,13 @@ enum Shape {
     Together,
     /// In sequence, and what becomes of the second is nothing to it.
     Careless,
+    /// In sequence, in a transaction with a key: it is begun before its body runs.
+    Keyed,
+    /// Not at all, in a transaction with a key.
+    Empty,
 }
 
-const SHAPES: [Shape; 3] = [Shape::Sequential, Shape::Together, Shape::Careless];
+const SHAPES: [Shape; 5] = [Shape::Sequential, Shape::Together, Shape::Careless, Shape::Keyed, Shape::Empty];
 
 /// How long it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +213,8 @@ async fn body(tx: &Tx, case: &Case) -> Result<(), Error> {
     let manner = case.strikes[0].place.manner();
     let (one, two) = (Move { cents: 1, manner }, Move { cents: 2, manner: Manner::Quick });
     match case.shape {
-        Shape::Sequential => {
+        Shape::Empty => {}
+        Shape::Sequential | Shape::Keyed => {
             tx.call::<Transfer>(one).await?;
             tx.call::<Transfer>(two).await?;
         }
@@ -253,10 +258,17 @@ async fn play(case: &Case) -> Result<Came, String> {
     }
 
     let seen = std::sync::Mutex::new(None::<TxId>);
-    let run = world.first.run("pay", async |tx: &Tx| {
+    let work = async |tx: &Tx| {
         *seen.lock().unwrap() = Some(tx.id());
         body(tx, case).await
-    });
+    };
+    let run = async {
+        let transaction = world.first.transaction("pay");
+        match case.shape {
+            Shape::Sequential | Shape::Together | Shape::Careless => transaction.run(work).await,
+            Shape::Keyed | Shape::Empty => transaction.key("order-1").run(work).await,
+        }
+    };
     let told = match case.end {
         End::Dropped => tokio::time::timeout(Duration::from_secs(5), run).await.ok(),
         End::Returns | End::Fails | End::Hangs => Some(run.await),
@@ -272,7 +284,19 @@ async fn play(case: &Case) -> Result<Came, String> {
             Some(other) => return Err(format!("the caller was told {other:?}")),
         },
     };
-    let id = seen.lock().unwrap().ok_or("the body never ran")?;
+    let seen = *seen.lock().unwrap();
+    let id = match (seen, told) {
+        (Some(id), _) => id,
+        // Its key could not be written: the body never ran.
+        (None, Told::Store | Told::TimedOut | Told::Nothing) => {
+            let id = keyed_id().await?;
+            if !world.bank.branches(id).is_empty() {
+                return Err("a body ran whose key was not written".into());
+            }
+            id
+        }
+        (None, told) => return Err(format!("the body never ran, and the caller was told {told:?}")),
+    };
 
     // The store recovers, and with it everything.
     tokio::time::sleep(LONG).await;
@@ -293,6 +317,20 @@ async fn play(case: &Case) -> Result<Came, String> {
     world.first.shutdown().await;
     world.second.shutdown().await;
     Ok(Came { told, end, struck: struck.iter().sum() })
+}
+
+/// The id of the transaction with the key of this test: the same in every world.
+async fn keyed_id() -> Result<TxId, String> {
+    let elsewhere = World::start(STORE_TIMEOUT).await;
+    let id = elsewhere
+        .first
+        .transaction("pay")
+        .key("order-1")
+        .run(async |tx: &Tx| Ok::<_, Error>(tx.id()))
+        .await
+        .map_err(|error| error.to_string())?;
+    elsewhere.violations()?;
+    Ok(id)
 }
 
 /// What must hold in the end.
@@ -323,8 +361,11 @@ fn judge(case: &Case, told: Told, end: Option<Status>, world: &World, id: TxId) 
     }
     let confirmed = branches.iter().filter(|(_, row)| row.state == Some(State::Confirmed)).count();
     let right = match end {
-        Some(Status::Confirmed) if case.shape == Shape::Careless => confirmed >= 1,
-        Some(Status::Confirmed) => confirmed == 2,
+        Some(Status::Confirmed) => match case.shape {
+            Shape::Empty => confirmed == 0,
+            Shape::Careless => confirmed >= 1,
+            Shape::Sequential | Shape::Together | Shape::Keyed => confirmed == 2,
+        },
         _ => confirmed == 0,
     };
     if !right {
