@@ -1,0 +1,8 @@
+//! What the tests of the whole share. README.md says which of them holds which invariant.
+
+pub mod bank;
+pub mod child;
+pub mod load;
+pub mod outages;
+pub mod seed;
+pub mod witness;
