@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use shop::Order;
 use tcc_core::protocol::Phase;
@@ -83,9 +84,7 @@ pub(crate) async fn until_killed(part: Part) -> Ended {
         // All confirms hang: the decision is durable, and nothing of it is done.
         Scenario::KilledDecided => (Phase::Confirm, CALM),
         // The order can't be written down; stock, coupon and money are put aside.
-        Scenario::KilledTrying => {
-            (Phase::Try, Limits { deadline: std::time::Duration::from_secs(2), ..CALM })
-        }
+        Scenario::KilledTrying => (Phase::Try, Limits { deadline: Duration::from_secs(3), ..CALM }),
         other => return Err(format!("nobody is killed in {}", other.name()).into()),
     };
     let rule = CallRule::new(CallFault::Hangs).on(stuck_in).always();
@@ -106,7 +105,7 @@ pub(crate) async fn until_killed(part: Part) -> Ended {
 async fn stuck(stage: &Stage, faults: &CallFaults) -> Result<(), Surprise> {
     faults.until_struck(1).await;
     while stage.audit().await?.money.frozen.0 == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
 }

@@ -7,9 +7,9 @@ use shop::Audit;
 
 /// The widths of the columns.
 const TITLE: usize = 21;
-const WHAT: usize = 58;
+const WHAT: usize = 56;
 const MONEY: usize = 16;
-const STOCK: usize = 7;
+const STOCK: usize = 11;
 
 /// What became of a scenario.
 pub(super) struct Row {
