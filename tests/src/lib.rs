@@ -6,3 +6,8 @@ pub mod load;
 pub mod outages;
 pub mod seed;
 pub mod witness;
+
+/// The code of README.md, compiled as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
