@@ -152,7 +152,7 @@ impl Handler<Reserve> for Inventory {
 }
 
 fn key(n: u8) -> BranchKey {
-    BranchKey { tx: TxId::from_bytes([n; 16]), branch: BranchId::new(1) }
+    BranchKey::new(TxId::from_bytes([n; 16]), BranchId::new(1))
 }
 
 fn call(n: u8, phase: Phase) -> Branch {

@@ -292,7 +292,8 @@ impl Books {
             MAIL => self.letters = rows(db, "SELECT * FROM letters ORDER BY id").await?,
             _ => {}
         }
-        let fenced: Vec<FencedBranch> = rows(db, "SELECT tx, action, state FROM tcc_fence").await?;
+        let fenced: Vec<FencedBranch> =
+            rows(db, "SELECT tx || run AS tx, action, state FROM tcc_fence").await?;
         for branch in fenced {
             self.branches.entry(branch.tx.clone()).or_default().push(branch);
         }

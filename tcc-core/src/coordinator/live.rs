@@ -16,7 +16,7 @@ use super::write::{WriteError, Written};
 use crate::participant::Action;
 use crate::protocol::{
     Begin, BranchId, Cause, Change, Decide, Decision, Enlist, Enlisted, Json, Key, Name, Output, Position,
-    Record, TxId,
+    Record, Run, TxId,
 };
 use crate::store::{Append, Due, Mode};
 
@@ -25,6 +25,8 @@ pub(super) struct Live {
     pub(super) shared: Arc<Shared>,
     pub(super) id: TxId,
     pub(super) name: Name,
+    /// Which run of its key this is, if it has one.
+    pub(super) run: Option<Run>,
     pub(super) begun_ms: u64,
     pub(super) timeout: Duration,
     pub(super) deadline: Instant,
@@ -77,7 +79,7 @@ pub(super) enum Begun {
 impl Live {
     pub(super) fn new(
         shared: Arc<Shared>,
-        id: TxId,
+        (id, run): (TxId, Option<Run>),
         name: Name,
         begun_ms: u64,
         timeout: Duration,
@@ -86,6 +88,7 @@ impl Live {
             shared,
             id,
             name,
+            run,
             begun_ms,
             timeout,
             // Before the log can begin, so that the initiator's deadline is never after the store's.
@@ -202,6 +205,7 @@ impl Live {
             timeout_ms: self.timeout.as_millis() as u64,
             by: self.shared.owner,
             key,
+            run: self.run,
             branches,
         });
         (self.append(Position::START, &change, Due::In(self.timeout)), change)

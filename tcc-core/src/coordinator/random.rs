@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::protocol::{Op, Owner, TxId};
+use crate::protocol::{Op, Owner, Run, TxId};
 
 thread_local! {
     /// Seeded from the operating system, so that no two threads of no two processes draw the same ids. Uniqueness is
@@ -25,6 +25,11 @@ pub(super) fn op() -> Op {
 /// A fresh owner.
 pub(super) fn owner() -> Owner {
     Owner::from_u64(getrandom::u64().expect("the operating system gives random numbers"))
+}
+
+/// A fresh run of a key.
+pub(super) fn run() -> Run {
+    Run::from_u64(next(|rng| rng.u64(..)))
 }
 
 /// A fresh transaction id.

@@ -20,7 +20,7 @@ use super::random;
 use super::shared::{Shared, chain};
 use super::tx::Tx;
 use crate::participant::Payload;
-use crate::protocol::{Cause, Decision, Group, Json, Key, Name, Position, Record, Status, TxId, fold};
+use crate::protocol::{Cause, Decision, Group, Json, Key, Name, Position, Record, Run, Status, TxId, fold};
 
 tokio::task_local! {
     /// The transaction whose body runs in this task.
@@ -77,14 +77,14 @@ impl<'c> Transaction<'c> {
         self,
         body: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (live, _token) = self.open(|begun_ms, _| random::tx_id(begun_ms))?;
+        let (live, _token) = self.open(|begun_ms, _| (random::tx_id(begun_ms), None))?;
         run(live, body, |_| Ok(None)).await
     }
 
     /// Checks what can be checked before anything is begun.
     fn open(
         &self,
-        id: impl FnOnce(u64, &Name) -> TxId,
+        id: impl FnOnce(u64, &Name) -> (TxId, Option<Run>),
     ) -> Result<(Arc<Live>, tokio_util::task::task_tracker::TaskTrackerToken), TransactionError> {
         let token = self.shared.tasks.token();
         if self.shared.tasks.closing().is_cancelled() {
@@ -161,7 +161,8 @@ impl KeyedTransaction<'_> {
         body: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<T, E> {
         let shared = self.transaction.shared;
-        let (live, _token) = self.transaction.open(|_, name| key_id(&shared.group, name, &self.key))?;
+        let (live, _token) =
+            self.transaction.open(|_, name| (key_id(&shared.group, name, &self.key), Some(random::run())))?;
         let (value, max) = (self.key.len() as u64, MAX_KEY as u64);
         if value > max {
             return Err(

@@ -205,7 +205,7 @@ impl Settling {
         let attempt = failed.unwrap_or(branch.attempts) + 1;
         let call = Call {
             shared: self.shared.clone(),
-            key: BranchKey { tx: self.id, branch: id },
+            key: BranchKey { tx: self.id, branch: id, run: self.record.run() },
             branch: branch.clone(),
             begun_ms: self.record.begun_ms(),
             phase,

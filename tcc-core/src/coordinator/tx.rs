@@ -73,7 +73,7 @@ impl Tx {
             let raw = self.payload::<A, _>("request", &request).map_err(BranchError::Transaction)?;
             let branch = self.live.queue(action, raw.clone()).map_err(BranchError::Transaction)?;
             self.live.enlisted(branch).await.map_err(BranchError::Transaction)?;
-            let key = BranchKey { tx: self.live.id, branch };
+            let key = BranchKey { tx: self.live.id, branch, run: self.live.run };
             let span =
                 tracing::debug_span!("branch", key = %key, action = %action.name(), phase = %Phase::Try);
             let output = self.r#try::<A>(action, key, request, &raw).instrument(span).await?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{BranchId, Owner};
+use super::id::{BranchId, Owner, Run};
 use super::json::{Json, present};
 use super::name::{ActionName, Name};
 use super::plan::Phase;
@@ -45,6 +45,9 @@ pub struct Begin {
     /// The user's key, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+    /// Which run of its key this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
     /// The branches that start with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<Enlisted>,

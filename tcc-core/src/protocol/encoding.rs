@@ -15,7 +15,7 @@ use super::change::{Begin, Cause, Change, Claim, Decide, Decision, Enlist, Key, 
 use super::json::{Json, present};
 use super::name::Name;
 use super::record::{BranchRecord, BranchState, Record, Snapshot, Status};
-use crate::protocol::Owner;
+use crate::protocol::{Owner, Run};
 
 /// The version of the format that is written.
 pub const FORMAT_VERSION: u16 = 1;
@@ -116,6 +116,8 @@ struct SnapshotFields<'a, B: AsRef<[BranchRecord]>> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<std::borrow::Cow<'a, Key>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<Run>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<Owner>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     claimed: bool,
@@ -143,6 +145,7 @@ impl<'a> From<&'a Record> for SnapshotFields<'a, &'a [BranchRecord]> {
             begun_ms: record.begun_ms,
             timeout_ms: record.timeout_ms,
             key: record.key.as_ref().map(Borrowed),
+            run: record.run,
             owner: record.owner,
             claimed: record.claimed,
             // The status of a plainly finished one says it already.
@@ -191,6 +194,7 @@ impl SnapshotFields<'static, Vec<BranchRecord>> {
             begun_ms: self.begun_ms,
             timeout_ms: self.timeout_ms,
             key: self.key.map(std::borrow::Cow::into_owned),
+            run: self.run,
             owner: self.owner,
             claimed: self.claimed,
             status: self.status,

@@ -96,18 +96,33 @@ impl fmt::Display for BranchId {
 
 /// The idempotency key of a branch: the same in every phase and every repeat, and of no other branch.
 ///
-/// Its text is the transaction's id and the branch's number, `0192f0c1…-1`: at most 38 ASCII characters.
+/// Its text is the transaction's id and the branch's number, `0192f0c1…-1`, and for a transaction with a key its run as
+/// well, `0192f0c1…-1-77aa…`: at most 55 ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BranchKey {
     /// The transaction.
     pub tx: TxId,
     /// The branch within it.
     pub branch: BranchId,
+    /// The run of a transaction with a key: the same key may run again after a cancelled run, or when what was kept of the
+    /// first is gone, and then has the same id.
+    pub run: Option<Run>,
+}
+
+impl BranchKey {
+    /// A branch of a transaction without a key.
+    pub const fn new(tx: TxId, branch: BranchId) -> Self {
+        Self { tx, branch, run: None }
+    }
 }
 
 impl fmt::Display for BranchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.tx, self.branch)
+        write!(f, "{}-{}", self.tx, self.branch)?;
+        match self.run {
+            Some(run) => write!(f, "-{run}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -121,11 +136,14 @@ impl FromStr for BranchKey {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        text.rsplit_once('-')
-            .and_then(|(tx, branch)| {
-                Some(Self { tx: tx.parse().ok()?, branch: BranchId(branch.parse().ok()?) })
-            })
-            .ok_or(ParseIdError { expected: "a branch key: a transaction id, a hyphen and a number" })
+        let parse = || {
+            let mut parts = text.split('-');
+            let (tx, branch) = (parts.next()?.parse().ok()?, parts.next()?);
+            let branch = branch.bytes().all(|b| b.is_ascii_digit()).then(|| branch.parse().ok()).flatten()?;
+            let run = parts.next().map(|run| run.parse().ok()).map_or(Some(None), |run| run.map(Some))?;
+            parts.next().is_none().then_some(Self { tx, branch: BranchId(branch), run })
+        };
+        parse().ok_or(ParseIdError { expected: "a branch key: a transaction id, a hyphen and a number" })
     }
 }
 
@@ -183,6 +201,11 @@ hex64!(Op, "an op: 16 lower-case hexadecimal digits");
 pub struct Owner(u64);
 hex64!(Owner, "an owner: 16 lower-case hexadecimal digits");
 
+/// One run of a transaction with a key: random, and fresh for every begin. Written as 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Run(u64);
+hex64!(Run, "a run: 16 lower-case hexadecimal digits");
+
 macro_rules! serde_as_text {
     ($($name:ty),*) => {$(
         impl Serialize for $name {
@@ -199,7 +222,7 @@ macro_rules! serde_as_text {
         }
     )*};
 }
-serde_as_text!(TxId, BranchKey, Op, Owner);
+serde_as_text!(TxId, BranchKey, Op, Owner, Run);
 
 #[cfg(test)]
 mod tests {
@@ -208,7 +231,10 @@ mod tests {
     #[test]
     fn ids_read_back_what_they_write() {
         let tx = TxId::from_time(1_790_000_000_000, [7; 10]);
-        let key = BranchKey { tx, branch: BranchId::new(12) };
+        let key = BranchKey::new(tx, BranchId::new(12));
+        let rerun = BranchKey { run: Some(Run::from_u64(255)), ..key };
+        assert_eq!(rerun.to_string(), format!("{key}-00000000000000ff"));
+        assert_eq!(rerun.to_string().parse(), Ok(rerun));
         assert_eq!(tx.to_string().parse(), Ok(tx));
         assert_eq!(tx.to_string().len(), 32);
         assert_eq!(key.to_string().parse(), Ok(key));

@@ -27,7 +27,7 @@ pub use change::{
 };
 pub use doubt::{Doubt, judge};
 pub use encoding::{FORMAT_VERSION, LogError, MalformedEntry};
-pub use id::{BranchId, BranchKey, Op, Owner, ParseIdError, TxId};
+pub use id::{BranchId, BranchKey, Op, Owner, ParseIdError, Run, TxId};
 pub use json::Json;
 pub use log::{Entry, EntryError, Log, Position};
 pub use name::{ActionName, Group, MAX_NAME, Name, NameError};

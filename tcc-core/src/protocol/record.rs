@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Begin, Cause, Decision, Enlisted, Key, first_version, is_first_version};
-use super::id::{BranchId, Owner};
+use super::id::{BranchId, Owner, Run};
 use super::json::{Json, present};
 use super::name::{ActionName, Name};
 use super::plan::Phase;
@@ -68,6 +68,7 @@ pub struct Record {
     pub(super) begun_ms: u64,
     pub(super) timeout_ms: u64,
     pub(super) key: Option<Key>,
+    pub(super) run: Option<Run>,
     pub(super) owner: Option<Owner>,
     pub(super) claimed: bool,
     pub(super) status: Status,
@@ -85,6 +86,7 @@ impl Record {
             begun_ms: begin.begun_ms,
             timeout_ms: begin.timeout_ms,
             key: begin.key.clone(),
+            run: begin.run,
             owner: Some(begin.by),
             claimed: false,
             status: Status::Trying,
@@ -113,6 +115,11 @@ impl Record {
     /// The user's key.
     pub fn key(&self) -> Option<&Key> {
         self.key.as_ref()
+    }
+
+    /// Which run of its key this is. `None` if it has no key.
+    pub fn run(&self) -> Option<Run> {
+        self.run
     }
 
     /// The coordinator that wrote last: its initiator, or whoever claimed it. `None` in a tombstone.
@@ -168,6 +175,7 @@ impl Record {
             begun_ms: 0,
             timeout_ms: 0,
             key: self.key.clone(),
+            run: self.run,
             owner: None,
             claimed: false,
             status: self.status,

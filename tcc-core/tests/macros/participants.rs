@@ -152,7 +152,7 @@ async fn a_participant_is_called_and_settled() {
 }
 
 fn branch() -> Branch {
-    let key = BranchKey { tx: TxId::from_bytes([7; 16]), branch: BranchId::new(0) };
+    let key = BranchKey::new(TxId::from_bytes([7; 16]), BranchId::new(0));
     Branch::new(key, ActionName::new("a.b").unwrap(), Phase::Try)
 }
 

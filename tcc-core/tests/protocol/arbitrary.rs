@@ -86,6 +86,7 @@ impl Step {
                 .kind
                 .is_multiple_of(2)
                 .then(|| Key { text: self.text.clone(), request: self.text.clone() }),
+            run: Some(Run::from_u64(u64::from(self.picks[0]))),
             branches: (0..usize::from(self.picks[0] % 4)).map(|id| self.enlisted(id)).collect(),
         }
     }

@@ -13,6 +13,7 @@ fn begin() -> Change {
         timeout_ms: 1,
         by: Owner::from_u64(1),
         key: None,
+        run: None,
         branches: vec![Enlisted {
             id: BranchId::new(0),
             action: ActionName::new("inventory.reserve").unwrap(),

@@ -116,6 +116,7 @@ fn golden() -> Vec<(String, Change)> {
         timeout_ms: 30_000,
         by,
         key: Some(Key { text: "order-1".into(), request: "c0ffee".into() }),
+        run: Some(Run::from_u64(254)),
         branches: vec![branch.clone()],
     };
     let decide = Decide {
@@ -146,7 +147,7 @@ fn golden() -> Vec<(String, Change)> {
     vec![
         (
             line(
-                r#""begin":{"name":"checkout","begun_ms":1790000000000,"timeout_ms":30000,"by":"OWNER","key":{"text":"order-1","request":"c0ffee"},"branches":[{"id":0,"action":"inventory.reserve","request":{"sku":"tea"}}]}"#,
+                r#""begin":{"name":"checkout","begun_ms":1790000000000,"timeout_ms":30000,"by":"OWNER","key":{"text":"order-1","request":"c0ffee"},"run":"00000000000000fe","branches":[{"id":0,"action":"inventory.reserve","request":{"sku":"tea"}}]}"#,
             ),
             Change::Begin(begin),
         ),
@@ -193,13 +194,13 @@ fn golden() -> Vec<(String, Change)> {
         ),
         (
             line(
-                r#""snapshot":{"name":"checkout","status":"confirming","begun_ms":1790000000000,"timeout_ms":30000,"key":{"text":"order-1","request":"c0ffee"},"owner":"OWNER","value":"thanks","branches":[{"id":0,"action":"inventory.reserve","request":{"sku":"tea"},"output":17,"state":"acknowledged"}]}"#,
+                r#""snapshot":{"name":"checkout","status":"confirming","begun_ms":1790000000000,"timeout_ms":30000,"key":{"text":"order-1","request":"c0ffee"},"run":"00000000000000fe","owner":"OWNER","value":"thanks","branches":[{"id":0,"action":"inventory.reserve","request":{"sku":"tea"},"output":17,"state":"acknowledged"}]}"#,
             ),
             Change::Snapshot(confirming),
         ),
         (
             line(
-                r#""snapshot":{"name":"checkout","status":"confirmed","key":{"text":"order-1","request":"c0ffee"},"value":"thanks"}"#,
+                r#""snapshot":{"name":"checkout","status":"confirmed","key":{"text":"order-1","request":"c0ffee"},"run":"00000000000000fe","value":"thanks"}"#,
             ),
             Change::Snapshot(record.tombstone()),
         ),

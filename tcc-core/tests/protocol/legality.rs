@@ -22,6 +22,7 @@ fn begin() -> Begin {
         timeout_ms: 1,
         by: Owner::from_u64(1),
         key: None,
+        run: None,
         branches: vec![enlisted(0), enlisted(1)],
     }
 }

@@ -197,10 +197,10 @@ async fn insert(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Re
     let key = cx.key();
     let (state, refused_in) = columns(state);
     sqlx::query(
-        "INSERT INTO tcc_fence (tx, branch, action, state, refused_in, on_confirm, begun_ms) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 FROM tcc_fence_horizon \
+        "INSERT INTO tcc_fence (tx, branch, action, state, refused_in, on_confirm, begun_ms, run) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM tcc_fence_horizon \
          WHERE ?6 OR ?7 >= tcc_fence_horizon.begun_ms \
-         ON CONFLICT (tx, branch) DO NOTHING",
+         ON CONFLICT (tx, branch, run) DO NOTHING",
     )
     .bind(key.tx.to_string())
     .bind(i64::from(key.branch.number()))
@@ -209,6 +209,7 @@ async fn insert(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Re
     .bind(refused_in)
     .bind(cx.is_on_confirm())
     .bind(to_millis(cx.begun()))
+    .bind(run_text(key))
     .execute(db)
     .await
     .map(|done| done.rows_affected() == 1)
@@ -218,10 +219,11 @@ async fn insert(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Re
 async fn find(key: BranchKey, db: &mut SqliteConnection) -> Result<Option<Row>, FenceError> {
     type Columns = (String, Option<String>, Option<String>, Option<String>);
     let row: Option<Columns> = sqlx::query_as(
-        "SELECT state, refused_in, output, refusal FROM tcc_fence WHERE tx = ? AND branch = ?",
+        "SELECT state, refused_in, output, refusal FROM tcc_fence WHERE tx = ? AND branch = ? AND run = ?",
     )
     .bind(key.tx.to_string())
     .bind(i64::from(key.branch.number()))
+    .bind(run_text(key))
     .fetch_optional(db)
     .await
     .map_err(|error| explain(key, error))?;
@@ -235,15 +237,20 @@ async fn find(key: BranchKey, db: &mut SqliteConnection) -> Result<Option<Row>, 
 
 async fn set_state(key: BranchKey, db: &mut SqliteConnection, state: FenceState) -> Result<(), FenceError> {
     let (state, refused_in) = columns(state);
-    let query = sqlx::query("UPDATE tcc_fence SET state = ?, refused_in = ? WHERE tx = ? AND branch = ?")
-        .bind(state)
-        .bind(refused_in);
+    let query =
+        sqlx::query("UPDATE tcc_fence SET state = ?, refused_in = ? WHERE tx = ? AND branch = ? AND run = ?")
+            .bind(state)
+            .bind(refused_in);
     one_row(key, query, db).await
 }
 
 async fn keep_output(key: BranchKey, db: &mut SqliteConnection, output: &str) -> Result<(), FenceError> {
-    one_row(key, sqlx::query("UPDATE tcc_fence SET output = ? WHERE tx = ? AND branch = ?").bind(output), db)
-        .await
+    one_row(
+        key,
+        sqlx::query("UPDATE tcc_fence SET output = ? WHERE tx = ? AND branch = ? AND run = ?").bind(output),
+        db,
+    )
+    .await
 }
 
 async fn refuse(
@@ -253,7 +260,7 @@ async fn refuse(
     refusal: &str,
 ) -> Result<(), FenceError> {
     let query = sqlx::query(
-        "UPDATE tcc_fence SET state = 'refused', refused_in = ?, refusal = ? WHERE tx = ? AND branch = ?",
+        "UPDATE tcc_fence SET state = 'refused', refused_in = ?, refusal = ? WHERE tx = ? AND branch = ? AND run = ?",
     )
     .bind(phase_name(phase))
     .bind(refusal);
@@ -267,6 +274,7 @@ async fn one_row(key: BranchKey, query: Query<'_>, db: &mut SqliteConnection) ->
     let done = query
         .bind(key.tx.to_string())
         .bind(i64::from(key.branch.number()))
+        .bind(run_text(key))
         .execute(db)
         .await
         .map_err(|error| explain(key, error))?;
@@ -278,6 +286,11 @@ async fn one_row(key: BranchKey, query: Query<'_>, db: &mut SqliteConnection) ->
 
 async fn execute(key: BranchKey, db: &mut SqliteConnection, sql: &'static str) -> Result<(), FenceError> {
     sqlx::query(sql).execute(db).await.map(drop).map_err(|error| explain(key, error))
+}
+
+/// The run of a key as its column.
+pub(super) fn run_text(key: BranchKey) -> String {
+    key.run.map(|run| run.to_string()).unwrap_or_default()
 }
 
 /// A state as its two columns.

@@ -7,7 +7,7 @@ use sqlx::SqlitePool;
 use tcc_core::protocol::{ActionName, BranchId, BranchKey, Group, Status, TxId, fold};
 use tcc_core::store::{StatusStore, StoreError};
 
-use super::fence::{columns, parse_state};
+use super::fence::{columns, parse_state, run_text};
 use super::schema::{self, SchemaError};
 use crate::fence::{FenceError, FenceRow, FenceState, from_millis, to_millis};
 
@@ -65,8 +65,8 @@ impl SqliteFence {
                 .fetch_one(&mut *tx)
                 .await?;
         let purged = sqlx::query(
-            "DELETE FROM tcc_fence WHERE (tx, branch) IN \
-             (SELECT tx, branch FROM tcc_fence WHERE begun_ms < ? \
+            "DELETE FROM tcc_fence WHERE (tx, branch, run) IN \
+             (SELECT tx, branch, run FROM tcc_fence WHERE begun_ms < ? \
                  AND (finished OR (state IN ('confirmed', 'cancelled') AND NOT on_confirm)) \
               ORDER BY begun_ms LIMIT ?)",
         )
@@ -94,28 +94,32 @@ impl SqliteFence {
             reason = "begin times are of wall clocks, and so is an age of theirs"
         )]
         let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let (begun, tx, branch) = after.map_or((i64::MIN, String::new(), -1), |row| {
-            (to_millis(row.begun), row.key.tx.to_string(), i64::from(row.key.branch.number()))
+        let (begun, tx, branch, run) = after.map_or((i64::MIN, String::new(), -1, String::new()), |row| {
+            let FenceRow { begun, key, .. } = row;
+            (to_millis(*begun), key.tx.to_string(), i64::from(key.branch.number()), run_text(*key))
         });
-        type Columns = (String, u16, String, String, Option<String>, bool, i64);
+        type Columns = (String, u16, String, String, String, Option<String>, bool, i64);
         let rows: Vec<Columns> = sqlx::query_as(
-            "SELECT tx, branch, action, state, refused_in, on_confirm, begun_ms FROM tcc_fence \
-             WHERE (begun_ms, tx, branch) > (?, ?, ?) AND begun_ms < ? \
+            "SELECT tx, branch, run, action, state, refused_in, on_confirm, begun_ms FROM tcc_fence \
+             WHERE (begun_ms, tx, branch, run) > (?, ?, ?, ?) AND begun_ms < ? \
                AND NOT finished AND (state IN ('tried', 'refused') OR on_confirm) \
-             ORDER BY begun_ms, tx, branch LIMIT ?",
+             ORDER BY begun_ms, tx, branch, run LIMIT ?",
         )
         .bind(begun)
         .bind(tx)
         .bind(branch)
+        .bind(run)
         .bind(to_millis(before))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await
         .map_err(explain)?;
         rows.into_iter()
-            .map(|(tx, branch, action, state, refused_in, on_confirm, begun)| {
-                let tx: TxId = tx.parse().map_err(|error| explain(sqlx::Error::Decode(Box::new(error))))?;
-                let key = BranchKey { tx, branch: BranchId::new(branch) };
+            .map(|(tx, branch, run, action, state, refused_in, on_confirm, begun)| {
+                let damaged = |error| explain(sqlx::Error::Decode(Box::new(error)));
+                let tx: TxId = tx.parse().map_err(damaged)?;
+                let run = (!run.is_empty()).then(|| run.parse().map_err(damaged)).transpose()?;
+                let key = BranchKey { tx, branch: BranchId::new(branch), run };
                 let state = parse_state(&state, refused_in.as_deref())
                     .ok_or(FenceError::Damaged { key, why: "its state is not known" })?;
                 let action = ActionName::new(action)
@@ -133,10 +137,11 @@ impl SqliteFence {
     pub async fn finish(&self, row: &FenceRow) -> Result<bool, FenceError> {
         let (state, refused_in) = columns(row.state);
         let done = sqlx::query(
-            "UPDATE tcc_fence SET finished = 1 WHERE tx = ? AND branch = ? AND state = ? AND refused_in IS ?",
+            "UPDATE tcc_fence SET finished = 1 WHERE tx = ? AND branch = ? AND run = ? AND state = ? AND refused_in IS ?",
         )
         .bind(row.key.tx.to_string())
         .bind(i64::from(row.key.branch.number()))
+        .bind(run_text(row.key))
         .bind(state)
         .bind(refused_in)
         .execute(&self.pool)
@@ -167,7 +172,7 @@ impl SqliteFence {
             ..Compared::default()
         };
         for row in rows {
-            let needed = needed(store, groups, row.key.tx).await?;
+            let needed = needed(store, groups, row.key).await?;
             match (needed, row.state) {
                 (true, _) => {}
                 // Its effect was neither confirmed nor cancelled: not to be swept under the carpet.
@@ -182,12 +187,18 @@ impl SqliteFence {
 }
 
 /// Whether a transaction may still call: it is there, and not confirmed or cancelled to its end.
-async fn needed(store: &(impl StatusStore + ?Sized), groups: &[Group], tx: TxId) -> Result<bool, StoreError> {
+async fn needed(
+    store: &(impl StatusStore + ?Sized),
+    groups: &[Group],
+    key: BranchKey,
+) -> Result<bool, StoreError> {
     for group in groups {
-        if let Some(log) = store.read(group, tx).await? {
+        if let Some(log) = store.read(group, key.tx).await? {
             // What can't be folded may be a newer version's: needed.
             return Ok(fold(&log).map_or(true, |record| match record.status() {
                 Status::Confirmed | Status::Cancelled => false,
+                // The key runs again, so that run is over.
+                _ if record.run() != key.run => false,
                 Status::Trying | Status::Confirming | Status::Cancelling | Status::Heuristic => true,
             }));
         }

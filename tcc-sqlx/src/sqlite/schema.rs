@@ -84,6 +84,8 @@ pub(super) const FENCE: Part = Part {
 CREATE TABLE tcc_fence (
     tx         TEXT    NOT NULL CHECK (length(tx) = 32),
     branch     INTEGER NOT NULL,
+    -- The run of a transaction with a key; empty if it has none.
+    run        TEXT    NOT NULL DEFAULT '',
     action     TEXT    NOT NULL,
     state      TEXT    NOT NULL CHECK (state IN ('tried', 'confirmed', 'cancelled', 'refused')),
     -- The phase that was refused.
@@ -96,10 +98,10 @@ CREATE TABLE tcc_fence (
     begun_ms   INTEGER NOT NULL,
     -- Its transaction was read as finished: it goes by age, whatever it is.
     finished   INTEGER NOT NULL DEFAULT 0 CHECK (finished IN (0, 1)),
-    PRIMARY KEY (tx, branch),
+    PRIMARY KEY (tx, branch, run),
     CHECK ((state = 'refused') = (refused_in IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX tcc_fence_begun ON tcc_fence (begun_ms, tx, branch);
+CREATE INDEX tcc_fence_begun ON tcc_fence (begun_ms, tx, branch, run);
 
 -- Branches of transactions that began before this have had their final rows purged.
 CREATE TABLE tcc_fence_horizon (
