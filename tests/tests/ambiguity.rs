@@ -568,6 +568,17 @@ fn every_write_meets_every_fault() {
     let played = play_all(cases);
     let tally = tally(&played);
 
+    // What strikes once fails nobody: the write is repeated until it is certain.
+    for (case, came) in &played {
+        let strike = case.strikes[0];
+        let expected = match case.end {
+            End::Returns => Told::Ok,
+            End::Fails => Told::Own,
+            End::Hangs => Told::TimedOut,
+            End::Dropped => Told::Nothing,
+        };
+        assert!(strike.often != Often::Once || came.told == expected, "{case:?}: {came:?}");
+    }
     // It was no shadow boxing: every place met every fault, and callers heard everything that can be heard.
     let met: BTreeSet<_> = played
         .iter()
