@@ -466,6 +466,34 @@ mod zombies {
         });
     }
 
+    /// Another cancels, and a third uses the key again and confirms: that is not what the zombie had decided.
+    #[test]
+    fn a_decision_held_until_its_key_was_used_again_is_not_taken_for_the_other() {
+        on_paused_time(async {
+            let world = World::start(PATIENCE).await;
+            world.first_faults.add(Rule::new(Fault::Unavailable).on(Call::Claim).always());
+            let held = Fault::DelayBefore(Duration::from_secs(55));
+            world.first_faults.add(Rule::new(held).on(Call::Append).when_change("decide"));
+            let order = async |tcc: Coordinator, receipt: &'static str| {
+                let transaction = tcc.transaction("pay").key("order-1").reuse_after_cancel();
+                let work = async |tx: &Tx| {
+                    tx.call::<Transfer>(Move { cents: 1, manner: Manner::Quick }).await?;
+                    Ok::<_, Error>(receipt.to_owned())
+                };
+                transaction.run(work).await
+            };
+            let zombie = tokio::spawn(order(world.first.clone(), "the first"));
+            tokio::time::sleep(TIMEOUT + LEASE).await;
+            assert_eq!(world.logs.stats(&Group::new(GROUP).unwrap()).await.unwrap().unfinished, 0);
+            // (The bank's fence knows the branch as cancelled: a try of the same branch is too late there.)
+            let body = async |_: &Tx| Ok::<_, Error>("the second".to_owned());
+            let again = world.second.transaction("pay").key("order-1").reuse_after_cancel().run(body).await;
+            assert_eq!(again.unwrap(), "the second");
+            let told = zombie.await.unwrap().unwrap_err();
+            assert!(matches!(told.transaction(), Some(TransactionError::TimedOut { .. })), "{told:?}");
+        });
+    }
+
     /// Its lease runs out while its progress is held: another confirms.
     #[test]
     fn progress_held_past_the_lease_changes_nothing() {
@@ -540,6 +568,17 @@ fn every_write_meets_every_fault() {
     let played = play_all(cases);
     let tally = tally(&played);
 
+    // What strikes once fails nobody: the write is repeated until it is certain.
+    for (case, came) in &played {
+        let strike = case.strikes[0];
+        let expected = match case.end {
+            End::Returns => Told::Ok,
+            End::Fails => Told::Own,
+            End::Hangs => Told::TimedOut,
+            End::Dropped => Told::Nothing,
+        };
+        assert!(strike.often != Often::Once || came.told == expected, "{case:?}: {came:?}");
+    }
     // It was no shadow boxing: every place met every fault, and callers heard everything that can be heard.
     let met: BTreeSet<_> = played
         .iter()

@@ -285,6 +285,7 @@ impl Live {
         cause: Option<Cause>,
         value: Option<Json>,
     ) -> Result<Concluded, TransactionError> {
+        let kept = value.clone();
         let Some((append, change)) = self.decide(decision, cause, value).await? else {
             return Ok(Concluded::by(decision));
         };
@@ -305,10 +306,11 @@ impl Live {
             // Decided as asked; who claimed it settles it.
             Ok(Written::Overtaken) => Ok(Concluded::by(decision)),
             Ok(Written::Superseded(record) | Written::Taken(record)) => match record.decision() {
-                // Nobody but its initiator decides to confirm: that was this write.
-                Some(Decision::Confirm) => Ok(Concluded::Confirmed),
+                // Nobody but its initiator decides to confirm: that was this write. Unless the value is another one: then
+                // this was cancelled, and its key used again.
+                Some(Decision::Confirm) if record.value() == kept.as_ref() => Ok(Concluded::Confirmed),
                 Some(Decision::Cancel) | None if decision == Decision::Cancel => Ok(Concluded::Cancelled),
-                Some(Decision::Cancel) | None => Err(self.superseded(&record)),
+                Some(Decision::Confirm | Decision::Cancel) | None => Err(self.superseded(&record)),
             },
             Err(WriteError::InDoubt(source)) => Err(TransactionError::InDoubt { id: self.id, source }),
             Err(error) => Err(self.undecided(error)),
