@@ -285,7 +285,6 @@ impl Live {
         cause: Option<Cause>,
         value: Option<Json>,
     ) -> Result<Concluded, TransactionError> {
-        let kept = value.clone();
         let Some((append, change)) = self.decide(decision, cause, value).await? else {
             return Ok(Concluded::by(decision));
         };
@@ -306,9 +305,9 @@ impl Live {
             // Decided as asked; who claimed it settles it.
             Ok(Written::Overtaken) => Ok(Concluded::by(decision)),
             Ok(Written::Superseded(record) | Written::Taken(record)) => match record.decision() {
-                // Nobody but its initiator decides to confirm: that was this write. Unless the value is another one: then
-                // this was cancelled, and its key used again.
-                Some(Decision::Confirm) if record.value() == kept.as_ref() => Ok(Concluded::Confirmed),
+                // Nobody but its initiator decides to confirm: that was this write. Unless it is another run of the key:
+                // then this one was cancelled, for its tombstone is kept longer than its initiator asks.
+                Some(Decision::Confirm) if record.run() == self.run => Ok(Concluded::Confirmed),
                 Some(Decision::Cancel) | None if decision == Decision::Cancel => Ok(Concluded::Cancelled),
                 Some(Decision::Confirm | Decision::Cancel) | None => Err(self.superseded(&record)),
             },

@@ -58,7 +58,8 @@ impl<'c> Transaction<'c> {
         self
     }
 
-    /// Makes it idempotent: for as long as the key is kept, the same name and key never run twice.
+    /// Makes it idempotent: for as long as the key is kept, the same name and key never run twice. Its timeout must be
+    /// shorter than that.
     ///
     /// The first call's value is kept with its decision, and a repeat returns it without running its body.
     pub fn key(self, key: impl fmt::Display) -> KeyedTransaction<'c> {
@@ -163,6 +164,12 @@ impl KeyedTransaction<'_> {
         let shared = self.transaction.shared;
         let (live, _token) =
             self.transaction.open(|_, name| (key_id(&shared.group, name, &self.key), Some(random::run())))?;
+        let (timeout, (min, _)) = (live.timeout, TIMEOUT);
+        let max = shared.config.key_retention;
+        if timeout >= max {
+            let name = self.transaction.name.to_owned();
+            return Err(TransactionError::Timeout { name, timeout, min, max }.into());
+        }
         let (value, max) = (self.key.len() as u64, MAX_KEY as u64);
         if value > max {
             return Err(
