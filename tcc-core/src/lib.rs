@@ -131,8 +131,9 @@ pub mod store;
 pub mod testing;
 
 pub use coordinator::{
-    Backoff, BranchError, Builder, ConfigError, Coordinator, Duplicate, KeyedTransaction, Participant,
-    StartError, Transaction, TransactionError, Tx,
+    Alert, Backoff, BranchError, Builder, ConfigError, Coordinator, Duplicate, Event, Filter,
+    KeyedTransaction, Operator, OperatorError, Participant, SettleOrder, StartError, Timeline, Transaction,
+    TransactionError, TransactionInfo, Transactions, Tx,
 };
 pub use participant::{
     ActionType, Branch, Delivered, Delivery, Handler, Intercept, Lost, Never, Payload, Register,

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::alert::{Alert, Hook};
 use super::backoff::Backoff;
-use super::config::{Config, ConfigError};
+use super::config::{Config, ConfigError, SettleOrder};
 use super::gather::Gather;
+use super::participants::Participants;
 use super::shared::Shared;
 use super::tasks::Tasks;
 use super::{Coordinator, finish, random, recovery};
@@ -119,6 +121,41 @@ impl Builder {
         self
     }
 
+    /// How long the log of what an operator cancelled or resolved is kept, with who did it and why. 90 days; 60 s or more.
+    pub fn audit_retention(mut self, retention: Duration) -> Self {
+        self.config.audit_retention = retention;
+        self
+    }
+
+    /// In which order the branches of a transaction are settled. [`SettleOrder::Concurrent`].
+    pub fn settle_order(mut self, order: SettleOrder) -> Self {
+        self.config.order = order;
+        self
+    }
+
+    /// How many calls of one participant are under way at once in this process; the others wait, and hold up no other
+    /// participant. 1024; 1 or more.
+    pub fn calls_at_once(mut self, calls: usize) -> Self {
+        self.config.calls_at_once = calls;
+        self
+    }
+
+    /// Is called when a branch has failed [`alert_after`](Self::alert_after) times. It is retried all the same.
+    ///
+    /// It must return soon: hand over to a task or a channel what takes time.
+    pub fn on_stuck(mut self, hook: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
+        self.config.on_stuck = Hook::new(hook);
+        self
+    }
+
+    /// Is called for each refused branch when its transaction has become heuristic: an operator has to resolve it.
+    ///
+    /// It must return soon: hand over to a task or a channel what takes time.
+    pub fn on_heuristic(mut self, hook: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
+        self.config.on_heuristic = Hook::new(hook);
+        self
+    }
+
     /// Begins a [shutdown](Coordinator::shutdown) when the token is cancelled.
     pub fn shutdown_on(mut self, token: CancellationToken) -> Self {
         self.shutdown = Some(token);
@@ -145,6 +182,7 @@ impl Builder {
             gather: Gather::start(self.store.clone(), self.config.store_timeout, &tasks),
             group,
             store: self.store,
+            participants: Participants::of(&self.registry, self.config.calls_at_once),
             registry: self.registry,
             config: self.config,
             owner: random::owner(),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::alert::Hook;
 use super::backoff::Backoff;
+use crate::protocol::{BranchState, Cause, Record};
 
 /// The settings of a coordinator. Set through [`Builder`](super::Builder).
 #[derive(Debug, Clone)]
@@ -19,7 +21,14 @@ pub(super) struct Config {
     pub(super) retention: Duration,
     /// How long the tombstone of a transaction with a key is kept.
     pub(super) key_retention: Duration,
+    /// How long the log of what an operator cancelled or resolved is kept.
+    pub(super) audit_retention: Duration,
     pub(super) backoff: Backoff,
+    pub(super) order: SettleOrder,
+    /// How many calls one participant bears at once.
+    pub(super) calls_at_once: usize,
+    pub(super) on_stuck: Hook,
+    pub(super) on_heuristic: Hook,
     /// After how many failed attempts a branch makes its transaction stuck.
     pub(super) alert_after: u32,
     /// How many transactions are recovered at once.
@@ -41,7 +50,12 @@ impl Default for Config {
             lease: Duration::from_secs(10),
             retention: Duration::from_secs(10 * 60),
             key_retention: Duration::from_secs(24 * 60 * 60),
+            audit_retention: Duration::from_secs(90 * 24 * 60 * 60),
             backoff: Backoff::SETTLE,
+            order: SettleOrder::Concurrent,
+            calls_at_once: 1024,
+            on_stuck: Hook::default(),
+            on_heuristic: Hook::default(),
             alert_after: 10,
             recover_at_once: 256,
             max_payload: 64 * 1024,
@@ -49,6 +63,17 @@ impl Default for Config {
             max_branches: 64,
         }
     }
+}
+
+/// In which order the branches of a transaction are settled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum SettleOrder {
+    /// All at once: none waits for another.
+    #[default]
+    Concurrent,
+    /// One after the other, the last enlisted first: each waits until the one after it is settled, so one that is stuck
+    /// holds up those before it.
+    Reverse,
 }
 
 /// A setting that is out of range.
@@ -70,6 +95,21 @@ pub(super) const TIMEOUT: (Duration, Duration) =
 const REPLAY: Duration = Duration::from_secs(60);
 
 impl Config {
+    /// How long what is left of a finished transaction is kept.
+    pub(super) fn retention_of(&self, record: &Record) -> Duration {
+        let audited = matches!(record.cause(), Some(Cause::Operator { .. }))
+            || record.branches().iter().any(|branch| matches!(branch.state, BranchState::Resolved { .. }));
+        [
+            (true, self.retention),
+            (record.key().is_some(), self.key_retention),
+            (audited, self.audit_retention),
+        ]
+        .into_iter()
+        .filter_map(|(applies, retention)| applies.then_some(retention))
+        .max()
+        .unwrap_or(self.retention)
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let (least, most) = TIMEOUT;
         within("timeout", self.timeout, least, most)?;
@@ -78,9 +118,11 @@ impl Config {
         within("lease", self.lease, Duration::from_millis(100), most)?;
         within("retention", self.retention, REPLAY, Duration::MAX)?;
         within("key_retention", self.key_retention, REPLAY, Duration::MAX)?;
+        within("audit_retention", self.audit_retention, REPLAY, Duration::MAX)?;
         within("backoff.base", self.backoff.base, least, self.backoff.cap)?;
         within("backoff.cap", self.backoff.cap, least, most)?;
         at_least_one("alert_after", self.alert_after as usize)?;
+        at_least_one("calls_at_once", self.calls_at_once)?;
         at_least_one("recover_at_once", self.recover_at_once)
     }
 }

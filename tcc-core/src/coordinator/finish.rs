@@ -30,11 +30,7 @@ pub(super) struct Finish {
 impl Finish {
     pub(super) fn new(shared: &Shared, id: TxId, record: &Record, after: Position, since: Instant) -> Self {
         let config = &shared.config;
-        let retain = if record.key().is_some() {
-            config.key_retention.max(config.retention)
-        } else {
-            config.retention
-        };
+        let retain = config.retention_of(record);
         let append = Append {
             group: shared.group.clone(),
             id,

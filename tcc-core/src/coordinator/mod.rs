@@ -12,8 +12,12 @@
 //! | `finish` | tombstones |
 //! | `recovery` | what is due and whoever left it |
 //! | `call` | one call of a participant |
+//! | `participants` | how many calls each bears, and who waits for it to work again |
+//! | `operator` | list, look, cancel, retry, resolve |
+//! | `alert` | stuck and heuristic: calls for help |
 //! | `tasks`, `handoff` | work that outlives its caller |
 
+mod alert;
 mod backoff;
 mod builder;
 mod call;
@@ -23,6 +27,8 @@ mod finish;
 mod gather;
 mod handoff;
 mod live;
+mod operator;
+mod participants;
 mod random;
 mod recovery;
 mod run;
@@ -35,10 +41,12 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use alert::Alert;
 pub use backoff::Backoff;
 pub use builder::{Builder, StartError};
-pub use config::ConfigError;
+pub use config::{ConfigError, SettleOrder};
 pub use error::{BranchError, Duplicate, TransactionError};
+pub use operator::{Event, Filter, Operator, OperatorError, Timeline, TransactionInfo, Transactions};
 pub use run::{KeyedTransaction, Transaction};
 use shared::Shared;
 pub use tx::{Participant, Tx};
@@ -96,6 +104,11 @@ impl Coordinator {
     /// A transaction with settings of its own.
     pub fn transaction<'c>(&'c self, name: &'c str) -> Transaction<'c> {
         Transaction::new(&self.shared, name)
+    }
+
+    /// What an operator sees and may do: list, look at a log, cancel, retry, resolve.
+    pub fn operator(&self) -> Operator<'_> {
+        Operator::new(&self.shared)
     }
 
     /// Asks the store where a transaction stands. `None`: there is no log of it, which is **no** answer: it may never

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::participants::Waiting;
 use super::settle::Settling;
 use super::shared::{Shared, chain};
 use super::write::Written;
@@ -100,6 +102,46 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
         });
     }
     Ok(next_due)
+}
+
+/// Takes over the transactions that waited for a participant that works again, unless somebody else has.
+pub(super) fn wake(shared: &Arc<Shared>, waiting: Vec<Waiting>) {
+    if waiting.is_empty() {
+        return;
+    }
+    let woken = shared.clone();
+    shared.tasks.spawn(async move {
+        tracing::info!(
+            transactions = waiting.len(),
+            "a participant works again: what waits for it is settled now"
+        );
+        futures_util::stream::iter(waiting)
+            .for_each_concurrent(BATCH, |waiting| take_over(&woken, waiting))
+            .await;
+    });
+}
+
+async fn take_over(shared: &Arc<Shared>, Waiting { id, position }: Waiting) {
+    if shared.tasks.closing().is_cancelled() {
+        return;
+    }
+    let Ok(Some(mut log)) = shared.read(id).await else { return };
+    if log.position() != position {
+        return;
+    }
+    let since = Instant::now();
+    let append = Append {
+        group: shared.group.clone(),
+        id,
+        after: position,
+        entry: shared.entry(&Change::Claim(crate::protocol::Claim { by: shared.owner })),
+        due: Due::In(shared.config.lease),
+        mode: Mode::Extend,
+    };
+    if shared.gather.append(&append).await.is_ok() {
+        log.push(append.entry);
+        resume(shared, id, &log, since).await;
+    }
 }
 
 /// Brings a claimed transaction to its end.

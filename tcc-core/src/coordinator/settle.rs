@@ -9,15 +9,18 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::alert::{Alert, Hook};
 use super::call::answer;
+use super::config::SettleOrder;
 use super::finish::{Finish, Message};
-use super::random;
+use super::participants::Waiting;
 use super::shared::{Shared, chain};
 use super::write::Written;
+use super::{random, recovery};
 use crate::participant::{Action, Branch, SettleError};
 use crate::protocol::{
-    ActionName, BranchId, BranchKey, BranchRecord, Change, Claim, Decision, Failed, Plan, Position, Record,
-    Settle, Settled, Status, TxId, Verdict,
+    ActionName, BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan,
+    Position, Record, Settle, Settled, Status, Step, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
 
@@ -45,6 +48,8 @@ pub(super) struct Settling {
     calls: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// Branches whose first attempt here has not returned.
     first_left: usize,
+    /// Steps that wait for the ones after them, the next one last.
+    in_order: Vec<Step>,
     /// What the log does not have yet.
     progress: Settle,
     /// The time until the earliest of those branches that are not waited for here.
@@ -91,6 +96,7 @@ impl Settling {
             since,
             calls: FuturesUnordered::new(),
             first_left: 0,
+            in_order: Vec::new(),
             progress: Settle::default(),
             later: None,
         }
@@ -125,14 +131,27 @@ impl Settling {
 
     fn start(&mut self) {
         match self.record.plan() {
-            Plan::Settle(steps) => {
-                self.first_left = steps.len();
-                for step in steps {
-                    self.attempt(step.id, step.phase, Duration::ZERO, true);
+            Plan::Settle(mut steps) => match self.shared.config.order {
+                SettleOrder::Concurrent => {
+                    for step in steps {
+                        self.begin(step);
+                    }
                 }
-            }
+                SettleOrder::Reverse => {
+                    if let Some(last) = steps.pop() {
+                        self.begin(last);
+                    }
+                    self.in_order = steps;
+                }
+            },
             Plan::Finish | Plan::Keep | Plan::Await | Plan::Decide(_) => {}
         }
+    }
+
+    /// The first attempt of a step.
+    fn begin(&mut self, step: Step) {
+        self.first_left += 1;
+        self.attempt(step.id, step.phase, Duration::ZERO, true);
     }
 
     /// Takes answers until there is none to wait for, or until each branch had its first attempt.
@@ -179,6 +198,9 @@ impl Settling {
         };
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.settled.push(Settled { id, phase, verdict });
+        if let Some(next) = self.in_order.pop() {
+            self.begin(next);
+        }
     }
 
     /// Notes a failed attempt, and says how long to wait before the next.
@@ -186,12 +208,26 @@ impl Settling {
         let error = shorten(error);
         if attempts == self.shared.config.alert_after {
             tracing::error!(tx = %self.id, branch = %id, %phase, attempts, error, "a transaction is stuck; it is still retried");
+            self.alert(id, phase, attempts, &error, &self.shared.config.on_stuck);
         } else {
             tracing::warn!(tx = %self.id, branch = %id, %phase, attempts, error, "a branch is to be settled again");
         }
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.failed.push(Failed { id, attempts, error });
         self.shared.config.backoff.delay(attempts)
+    }
+
+    fn alert(&self, id: BranchId, phase: Decision, attempts: u32, error: &str, hook: &Hook) {
+        let Some(branch) = self.record.branch(id) else { return };
+        hook.call(&Alert {
+            id: self.id,
+            name: self.record.name().clone(),
+            branch: id,
+            action: branch.action.clone(),
+            phase,
+            attempts,
+            error: error.to_owned(),
+        });
     }
 
     /// Leaves a branch to whoever claims the transaction when it is due again.
@@ -252,7 +288,13 @@ impl Settling {
                 .apply(&Change::Settle(settle.clone()))
                 .expect("what was asked by the plan may be answered");
         }
+        let resolved = |branch: &BranchRecord| matches!(branch.state, BranchState::Resolved { .. });
         match record.status() {
+            // Who resolved it and why is kept with the whole log.
+            Status::Confirmed | Status::Cancelled if record.branches().iter().any(resolved) => {
+                let retain = Retain::For(self.shared.config.retention_of(&record));
+                self.put_down(progress, Due::Never { retain }).await;
+            }
             Status::Confirmed | Status::Cancelled => {
                 tracing::debug!(tx = %self.id, status = %record.status(), "settled");
                 let finish = Finish::new(&self.shared, self.id, &record, self.position, self.since);
@@ -264,18 +306,40 @@ impl Settling {
                     tx = %self.id, name = %record.name(),
                     "a transaction is heuristic: a participant refused what was decided; an operator has to resolve it"
                 );
-                let change = progress.map_or(Change::Claim(Claim { by: self.shared.owner }), Change::Settle);
-                if self.append(&change, Due::Never { retain: Retain::Forever }).await.is_err() {
-                    self.lost();
+                if self.put_down(progress, Due::Never { retain: Retain::Forever }).await {
+                    for branch in record.branches() {
+                        if let BranchState::Refused { phase, why } = &branch.state {
+                            self.alert(branch.id, *phase, 0, why, &self.shared.config.on_heuristic);
+                        }
+                    }
                 }
             }
             Status::Trying | Status::Confirming | Status::Cancelling => {
                 let due = Due::In(self.later.unwrap_or(self.shared.config.backoff.base));
-                let change = progress.map_or(Change::Claim(Claim { by: self.shared.owner }), Change::Settle);
-                if self.append(&change, due).await.is_err() {
-                    self.lost();
+                if self.put_down(progress, due).await {
+                    self.wait_for_participants();
                 }
                 self.shared.look_again.notify_one();
+            }
+        }
+    }
+
+    /// Writes what is left to be written, and lets go of the transaction. `false` if it was lost before.
+    async fn put_down(&mut self, progress: Option<Settle>, due: Due) -> bool {
+        let change = progress.map_or(Change::Claim(Claim { by: self.shared.owner }), Change::Settle);
+        let held = self.append(&change, due).await.is_ok();
+        if !held {
+            self.lost();
+        }
+        held
+    }
+
+    /// PEERS 37: the next success of a participant wakes what waits for it.
+    fn wait_for_participants(&self) {
+        let waiting = Waiting { id: self.id, position: self.position };
+        for branch in self.record.branches().iter().filter(|branch| !branch.state.is_settled()) {
+            if let Some(participant) = self.shared.participants.of_action(&branch.action) {
+                participant.wait(waiting);
             }
         }
     }
@@ -326,6 +390,12 @@ impl Call {
             let (action, version) = (self.branch.action.clone(), self.branch.version);
             return Err(NotSettled::Unknown(UnknownAction { action, version }));
         };
+        let participant = self.shared.participants.of_action(action.name());
+        // Waiting for its turn does not count as its time.
+        let _permit = match participant {
+            Some(participant) => participant.call().await,
+            None => None,
+        };
         let until = Instant::now() + self.shared.limit(action);
         let cx = Branch::new(self.key, action.name().clone(), self.phase.phase())
             .with_on_confirm(self.branch.on_confirm)
@@ -339,7 +409,13 @@ impl Call {
         let call =
             async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
         let answered = answer(call, until).instrument(span).await;
-        answered.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer))).map_err(NotSettled::Answer)
+        let answered = answered.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer)));
+        if answered.is_ok()
+            && let Some(participant) = participant
+        {
+            recovery::wake(&self.shared, participant.works());
+        }
+        answered.map_err(NotSettled::Answer)
     }
 }
 

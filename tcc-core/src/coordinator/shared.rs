@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use super::config::Config;
 use super::finish::Message;
 use super::gather::Gather;
+use super::participants::Participants;
 use super::random;
 use super::tasks::Tasks;
 use crate::participant::Registry;
@@ -19,6 +20,7 @@ pub(super) struct Shared {
     pub(super) group: Group,
     pub(super) store: Arc<dyn StatusStore>,
     pub(super) registry: Registry,
+    pub(super) participants: Participants,
     pub(super) config: Config,
     /// The identity of this start of this coordinator.
     pub(super) owner: Owner,

@@ -9,7 +9,9 @@ use tracing::Instrument;
 use super::call::answer;
 use super::error::{BranchError, TransactionError};
 use super::live::Live;
-use crate::participant::{Action, ActionType, Branch, TryFailure};
+use super::recovery;
+use super::shared::chain;
+use crate::participant::{Action, ActionType, Branch, Tried, TryFailure};
 use crate::protocol::{BranchKey, Json, Phase, TxId};
 use crate::store::BoxError;
 
@@ -83,15 +85,61 @@ impl Tx {
         }
     }
 
+    /// Asks for the try until its answer is definite, or it was asked often enough.
     async fn r#try<A: ActionType>(
         &self,
-        action: &Arc<Action>,
+        action: &Action,
         key: BranchKey,
         request: A::Request,
         raw: &Json,
     ) -> Result<A::Output, BranchError<A::Error>> {
+        let mut request = Some(request);
+        for attempt in 1.. {
+            let request = match request.take() {
+                Some(request) => Ok(request),
+                None => raw.to::<A::Request>(),
+            };
+            let answer = match request {
+                Ok(request) => self.attempt::<A>(action, key, attempt, request, raw).await,
+                Err(error) => Err(TryFailure::Unknown(error.into())),
+            };
+            match answer {
+                Ok(output) => return Ok(output),
+                Err(TryFailure::Refused(error)) => {
+                    tracing::debug!(%error, "refused");
+                    return Err(BranchError::Refused(error));
+                }
+                Err(TryFailure::TooLate) => return Err(BranchError::TooLate),
+                Err(TryFailure::Unknown(error)) => {
+                    tracing::debug!(attempt, error = chain(&*error), "unknown");
+                    let again = Instant::now() + self.live.shared.config.backoff.delay(attempt);
+                    if attempt >= A::TRIES || again >= self.live.deadline {
+                        return Err(BranchError::Unknown(error));
+                    }
+                    tokio::time::sleep_until(again).await;
+                }
+            }
+        }
+        unreachable!("attempts are counted to the end of all numbers")
+    }
+
+    async fn attempt<A: ActionType>(
+        &self,
+        action: &Action,
+        key: BranchKey,
+        attempt: u32,
+        request: A::Request,
+        raw: &Json,
+    ) -> Tried<A::Output, A::Error> {
+        let participant = self.live.shared.participants.of_action(action.name());
+        // The body's deadline is over this, as over everything it awaits.
+        let _permit = match participant {
+            Some(participant) => participant.call().await,
+            None => None,
+        };
         let until = self.live.deadline.min(Instant::now() + self.live.shared.limit(action));
         let cx = Branch::new(key, action.name().clone(), Phase::Try)
+            .with_attempt(attempt)
             .with_begun_ms(self.live.begun_ms)
             .with_deadline(until);
         // Lazily, so that a handler that panics before its first await is caught as well.
@@ -104,22 +152,14 @@ impl Tx {
                 )))),
             }
         };
-        let failure = match answer(call, until).await {
-            Ok(Ok(output)) => return Ok(output),
-            Ok(Err(failure)) => failure,
-            Err(no_answer) => TryFailure::Unknown(no_answer),
-        };
-        Err(match failure {
-            TryFailure::Refused(error) => {
-                tracing::debug!(%error, "refused");
-                BranchError::Refused(error)
-            }
-            TryFailure::Unknown(error) => {
-                tracing::debug!(error = super::shared::chain(&*error), "unknown");
-                BranchError::Unknown(error)
-            }
-            TryFailure::TooLate => BranchError::TooLate,
-        })
+        let answered =
+            answer(call, until).await.unwrap_or_else(|no_answer| Err(TryFailure::Unknown(no_answer)));
+        if answered.is_ok()
+            && let Some(participant) = participant
+        {
+            recovery::wake(&self.live.shared, participant.works());
+        }
+        answered
     }
 
     /// Enlists an action that has no try: it is done if the transaction confirms, and forgotten if not.

@@ -11,6 +11,7 @@
 
 mod apply;
 mod change;
+mod describe;
 mod doubt;
 mod encoding;
 mod id;

@@ -2,6 +2,7 @@
 
 mod keys;
 mod life;
+mod operator;
 mod rig;
 mod settling;
 mod writes;

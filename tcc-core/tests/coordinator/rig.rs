@@ -1,7 +1,7 @@
 //! What these tests share: a participant that does as it is told and remembers, a store that counts, a coordinator.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub enum Does {
     Hang,
     /// Fails so many times, then works.
     FailTimes(u32),
+    /// Fails until [`Bank::up`].
+    WhenUp,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +51,7 @@ pub struct Bank {
     pub effects: Mutex<History>,
     /// All calls.
     pub calls: Mutex<Vec<(BranchKey, Phase)>>,
+    pub up: AtomicBool,
     failures: Mutex<HashMap<(BranchKey, Phase), u32>>,
 }
 
@@ -61,6 +64,8 @@ impl Bank {
             Does::Fail => return Err(std::io::Error::other("broken")),
             Does::Panic => panic!("as told"),
             Does::Hang => std::future::pending::<()>().await,
+            Does::WhenUp if self.up.load(Ordering::SeqCst) => {}
+            Does::WhenUp => return Err(std::io::Error::other("down")),
             Does::FailTimes(times) => {
                 let mut failures = self.failures.lock().unwrap();
                 let failed = failures.entry((cx.key(), cx.phase())).or_default();

@@ -1,0 +1,112 @@
+//! What a coordinator knows of each participant: how many calls it bears at once, and who waits for it to work again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::participant::Registry;
+use crate::protocol::{ActionName, Position, TxId};
+
+/// How many transactions are remembered as waiting for one participant. The others come back when they are due.
+const MOST_WAITING: usize = 10_000;
+
+/// All participants that are registered.
+pub(super) struct Participants(HashMap<String, Participant>);
+
+/// One participant.
+pub(super) struct Participant {
+    calls: Semaphore,
+    /// Whether `waiting` has any, so that a success need not look.
+    any_waiting: AtomicBool,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+/// A transaction that was put back into the store because the participant failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) id: TxId,
+    /// Where its log ended then: if it still does, nobody has taken it since.
+    pub(super) position: Position,
+}
+
+impl Participants {
+    /// The participants of these actions, each with so many calls at once.
+    pub(super) fn of(registry: &Registry, at_once: usize) -> Self {
+        let new = || Participant {
+            calls: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
+            any_waiting: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        };
+        Self(registry.actions().map(|action| (action.name().participant().to_owned(), new())).collect())
+    }
+
+    /// The participant of an action, if it is registered here.
+    pub(super) fn of_action(&self, action: &ActionName) -> Option<&Participant> {
+        self.0.get(action.participant())
+    }
+}
+
+impl Participant {
+    /// Waits until it bears one more call; the call is over when the permit is dropped.
+    ///
+    /// Cancellation safe: a dropped future loses its place and nothing else.
+    pub(super) async fn call(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.calls.acquire().await.ok()
+    }
+
+    /// Remembers a transaction to be woken by its next success.
+    pub(super) fn wait(&self, waiting: Waiting) {
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MOST_WAITING {
+            all.push(waiting);
+            self.any_waiting.store(true, Ordering::Release);
+        }
+    }
+
+    /// It has answered: who waited for that is to be woken.
+    pub(super) fn works(&self) -> Vec<Waiting> {
+        if !self.any_waiting.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any_waiting.store(false, Ordering::Release);
+        std::mem::take(&mut *all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Op;
+
+    #[test]
+    fn who_waits_is_woken_once() {
+        let participant = Participant {
+            calls: Semaphore::new(1),
+            any_waiting: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        };
+        assert_eq!(participant.works(), []);
+        let position = Position { entries: 3, op: Op::from_u64(1) };
+        let waiting = Waiting { id: TxId::from_time(1, [0; 10]), position };
+        participant.wait(waiting);
+        assert_eq!(participant.works(), [waiting]);
+        assert_eq!(participant.works(), []);
+    }
+
+    #[test]
+    fn no_more_are_remembered_than_the_memory_should_hold() {
+        let participant = Participant {
+            calls: Semaphore::new(1),
+            any_waiting: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        };
+        for n in 0..MOST_WAITING as u64 + 5 {
+            participant.wait(Waiting { id: TxId::from_time(n, [0; 10]), position: Position::START });
+        }
+        assert_eq!(participant.works().len(), MOST_WAITING);
+    }
+}

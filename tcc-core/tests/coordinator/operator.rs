@@ -1,0 +1,244 @@
+//! Operators: list, look, cancel, retry, resolve; alerts; the order of settling; limits on participants.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tcc_core::protocol::{BranchId, BranchState, Name, Phase, Status, TxId};
+use tcc_core::{Filter, OperatorError, SettleOrder, TransactionError, Tx};
+
+use crate::rig::{Does, Error, Move, Rig, Transfer, works};
+
+/// Runs transfers one after the other, as a transaction of this name.
+async fn pay(rig: &Rig, name: &str, moves: &[Move]) -> TxId {
+    let body = async |tx: &Tx| {
+        for wanted in moves {
+            tx.call::<Transfer>(wanted.clone()).await?;
+        }
+        Ok::<_, Error>(tx.id())
+    };
+    rig.tcc.run(name, body).await.unwrap()
+}
+
+fn stuck() -> Move {
+    Move { confirm: Does::Fail, ..works(1) }
+}
+
+fn refused() -> Move {
+    Move { confirm: Does::Refuse, ..works(1) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_unfinished_is_listed_by_filter_and_in_pages() {
+    let rig = Rig::start().await;
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        ids.push(pay(&rig, if n % 2 == 0 { "even" } else { "odd" }, &[stuck()]).await);
+    }
+    let operator = rig.tcc.operator();
+    let all = operator.list(&Filter::new(), None, 100).await.unwrap();
+    assert_eq!((all.items.len(), all.next), (10, None));
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    let filter =
+        Filter::new().status(Status::Confirming).name(Name::new("even").unwrap()).participant("bank");
+    loop {
+        let page = operator.list(&filter, cursor, 2).await.unwrap();
+        assert!(page.items.len() <= 2);
+        seen.extend(page.items.iter().map(|item| item.id));
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    let mut even: Vec<TxId> = ids.into_iter().step_by(2).collect();
+    seen.sort();
+    even.sort();
+    assert_eq!(seen, even);
+    for none in [
+        Filter::new().status(Status::Trying),
+        Filter::new().participant("nobody"),
+        Filter::new().failed_attempts(1_000),
+        Filter::new().overdue(Duration::from_secs(3600)),
+    ] {
+        assert_eq!(operator.list(&none, None, 100).await.unwrap().items, []);
+    }
+    assert_eq!(operator.stats().await.unwrap().unfinished, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_is_shown_as_a_timeline() {
+    let rig = Rig::start().await;
+    let id = pay(&rig, "pay", &[works(1), refused()]).await;
+    rig.tcc.settled(id).await.unwrap();
+    let timeline = rig.tcc.operator().timeline(id).await.unwrap().unwrap();
+    let said: Vec<&str> = timeline.events.iter().map(|event| event.what.as_str()).collect();
+    assert!(said[0].starts_with("begin pay by "), "{said:?}");
+    assert!(said[0].ends_with(", branch 0 bank.transfer v1"), "{said:?}");
+    assert_eq!(said[1], "enlist, branch 1 bank.transfer v1, branch 0 acknowledged");
+    assert_eq!(said[2], "decide confirm, branch 1 acknowledged");
+    assert_eq!(said[3], "settle, branch 0 confirmed, branch 1 refused its confirm: never");
+    assert_eq!(timeline.record.unwrap().status(), Status::Heuristic);
+    assert_eq!(rig.tcc.operator().timeline(TxId::from_time(1, [0; 10])).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_30_an_operator_cancels_what_is_undecided_and_says_why() {
+    let rig = Rig::start().await;
+    let tcc = rig.tcc.clone();
+    let running = tokio::spawn(async move {
+        let body = async |tx: &Tx| {
+            tx.call::<Transfer>(works(1)).await?;
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            tx.call::<Transfer>(works(2)).await?;
+            Ok::<_, Error>(())
+        };
+        tcc.run("pay", body).await
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let operator = rig.tcc.operator();
+    let id = operator.list(&Filter::new(), None, 1).await.unwrap().items[0].id;
+    assert!(matches!(operator.cancel(id, "ada", " ").await, Err(OperatorError::Unsigned)));
+    operator.cancel(id, "ada", "wrong price").await.unwrap();
+    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Cancelled));
+    assert!(matches!(operator.cancel(id, "ada", "again").await, Err(OperatorError::Illegal { .. })));
+    let error = running.await.unwrap().unwrap_err();
+    let Error::Branch(tcc_core::BranchError::Transaction(TransactionError::Cancelled { cause, .. })) = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(cause.to_string(), "cancelled by ada: wrong price");
+    assert_eq!(rig.bank.phases(id), [vec![Phase::Try, Phase::Cancel]], "the second try was not called");
+    // Who and why is kept for longer than an outcome.
+    tokio::time::sleep(Duration::from_secs(80 * 24 * 3600)).await;
+    let timeline = operator.timeline(id).await.unwrap().unwrap();
+    assert_eq!(timeline.record.unwrap().cause().unwrap().to_string(), "cancelled by ada: wrong price");
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_20_retry_now_does_not_wait_for_the_backoff() {
+    let rig = Rig::start().await;
+    // Down for an hour: the backoff is at its cap.
+    let id = pay(&rig, "pay", &[Move { confirm: Does::FailTimes(20), ..works(1) }]).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let operator = rig.tcc.operator();
+    for _ in 0..20 {
+        if rig.tcc.outcome(id).await.unwrap() != Some(Status::Confirming) {
+            break;
+        }
+        assert_eq!(operator.retry_all_now(&Filter::new().failed_attempts(1)).await.unwrap(), 1);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let before = tokio::time::Instant::now();
+    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+    assert!(!operator.retry_now(id).await.unwrap(), "there is nothing to retry");
+    assert!(matches!(
+        operator.retry_now(TxId::from_time(1, [0; 10])).await,
+        Err(OperatorError::NotFound { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_30_a_refused_branch_is_resolved_and_the_reason_kept() {
+    let rig = Rig::start().await;
+    let id = pay(&rig, "pay", &[works(1), refused()]).await;
+    rig.tcc.settled(id).await.unwrap();
+    let operator = rig.tcc.operator();
+    let heuristic = Filter::new().status(Status::Heuristic);
+    assert_eq!(operator.list(&heuristic, None, 10).await.unwrap().items[0].id, id);
+    assert_eq!(operator.stats().await.unwrap().kept, 1);
+    let not_refused = operator.resolve(id, BranchId::new(0), "ada", "by hand").await;
+    assert!(matches!(not_refused, Err(OperatorError::Illegal { .. })));
+    operator.resolve(id, BranchId::new(1), "ada", "refunded by hand").await.unwrap();
+    assert_eq!(rig.tcc.outcome(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(operator.list(&heuristic, None, 10).await.unwrap().items, []);
+    assert_eq!(operator.stats().await.unwrap().kept, 0);
+    tokio::time::sleep(Duration::from_secs(80 * 24 * 3600)).await;
+    let record = operator.timeline(id).await.unwrap().unwrap().record.unwrap();
+    let BranchState::Resolved { who, why, .. } = &record.branches()[1].state else { panic!("{record:?}") };
+    assert_eq!((who.as_str(), why.as_str()), ("ada", "refunded by hand"));
+    tokio::time::sleep(Duration::from_secs(20 * 24 * 3600)).await;
+    assert_eq!(operator.timeline(id).await.unwrap(), None);
+}
+
+/// A branch that is resolved while another is still being settled.
+#[tokio::test(start_paused = true)]
+async fn what_was_resolved_early_is_finished_with_its_reason() {
+    let rig = Rig::start().await;
+    let id = pay(&rig, "pay", &[Move { confirm: Does::FailTimes(8), ..works(1) }, refused()]).await;
+    let operator = rig.tcc.operator();
+    for _ in 0..1_000 {
+        match operator.resolve(id, BranchId::new(1), "ada", "by hand").await {
+            Ok(()) => break,
+            // Not in the log yet.
+            Err(OperatorError::Illegal { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    rig.quiet().await;
+    let record = operator.timeline(id).await.unwrap().unwrap().record.unwrap();
+    assert!(matches!(record.branches()[1].state, BranchState::Resolved { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stuck_and_heuristic_transactions_call_for_help() {
+    let (calls, seen) =
+        (Arc::new(Mutex::new(Vec::new())), |kind: &'static str, calls: &Arc<Mutex<Vec<String>>>| {
+            let calls = calls.clone();
+            move |alert: &tcc_core::Alert| {
+                calls.lock().unwrap().push(format!("{kind} {} {}", alert.name, alert.attempts));
+                panic!("a hook that panics harms nobody");
+            }
+        });
+    let (on_stuck, on_heuristic) = (seen("stuck", &calls), seen("heuristic", &calls));
+    let rig = Rig::with(|builder| builder.alert_after(3).on_stuck(on_stuck).on_heuristic(on_heuristic)).await;
+    pay(&rig, "first", &[stuck()]).await;
+    pay(&rig, "second", &[refused()]).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(*calls.lock().unwrap(), ["heuristic second 0", "stuck first 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn branches_are_settled_in_reverse_if_asked() {
+    let rig = Rig::with(|builder| builder.settle_order(SettleOrder::Reverse)).await;
+    let id = pay(&rig, "pay", &[works(1), Move { confirm: Does::FailTimes(12), ..works(2) }, works(3)]).await;
+    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    let confirmed: Vec<u16> = {
+        let calls = rig.bank.calls.lock().unwrap();
+        let confirms = calls.iter().filter(|(_, phase)| *phase == Phase::Confirm);
+        confirms.map(|(key, _)| key.branch.number()).collect()
+    };
+    let mut wanted = vec![1; 13];
+    wanted.insert(0, 2);
+    wanted.push(0);
+    assert_eq!(confirmed, wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_37_the_first_success_of_a_participant_wakes_what_waits_for_it() {
+    let rig = Rig::start().await;
+    let waits = || Move { confirm: Does::WhenUp, ..works(1) };
+    for _ in 0..50 {
+        pay(&rig, "pay", &[waits()]).await;
+    }
+    // Down for ten minutes: all wait in backoff, up to a minute.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    rig.bank.up.store(true, Ordering::SeqCst);
+    pay(&rig, "pay", &[works(1)]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(rig.unfinished().await, 0, "all were settled at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_participant_gets_no_more_calls_at_once_than_it_bears() {
+    let rig = Rig::with(|builder| builder.calls_at_once(2).call_timeout(Duration::from_secs(1))).await;
+    let before = tokio::time::Instant::now();
+    let body = async |tx: &Tx| {
+        let hang = || tx.call::<Transfer>(Move { r#try: Does::Hang, ..works(1) });
+        let _ = tokio::join!(hang(), hang(), hang(), hang());
+        Err::<(), _>(Error::Own)
+    };
+    assert!(matches!(rig.tcc.run("pay", body).await, Err(Error::Own)));
+    assert_eq!(before.elapsed(), Duration::from_secs(2), "two at a time, a second each");
+}
