@@ -55,10 +55,12 @@ pub enum State {
 pub enum Manner {
     /// At once.
     Quick,
-    /// The first settling fails so many times.
+    /// The first attempts of phase two fail, so many.
     Fails(u32),
     /// The first attempt of phase two takes this long.
     Slow(Duration),
+    /// The try has its effect, and its answer is lost.
+    Mute,
 }
 
 /// The request of a move.
@@ -178,7 +180,7 @@ impl Bank {
                 tokio::time::sleep(time).await;
                 Ok(())
             }
-            Manner::Quick | Manner::Fails(_) | Manner::Slow(_) => Ok(()),
+            Manner::Quick | Manner::Fails(_) | Manner::Slow(_) | Manner::Mute => Ok(()),
         }
     }
 
@@ -218,6 +220,9 @@ impl Handler<Transfer> for Bank {
             }
             Some(State::Tried | State::Confirmed) => {}
             Some(State::Cancelled) => return Err(TryFailure::TooLate),
+        }
+        if request.manner == Manner::Mute {
+            return Err(std::io::Error::other("the answer is lost").into());
         }
         Ok(request.cents)
     }

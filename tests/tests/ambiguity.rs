@@ -9,8 +9,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tcc_core::protocol::{Group, Phase, Status, TxId};
-use tcc_core::store::StatusStore;
+use tcc_core::protocol::{Change, Claim, Entry, Group, Op, Owner, Phase, Status, TxId};
+use tcc_core::store::{Append, Due, Mode, Query, Select, StatusStore};
 use tcc_core::testing::{Call, Fault, FaultKind, FaultStore, Faults, Rule, Until};
 use tcc_core::{Coordinator, TransactionError, Tx};
 use tcc_tests::bank::{Bank, Error, Manner, Move, State, Transfer};
@@ -99,7 +99,7 @@ const ENDS: [End; 4] = [End::Returns, End::Fails, End::Hangs, End::Dropped];
 enum Shape {
     Sequential,
     Together,
-    /// In sequence, and what becomes of the second is nothing to it.
+    /// In sequence, and it goes on without an answer from the second.
     Careless,
     /// In sequence, in a transaction with a key: it is begun before its body runs.
     Keyed,
@@ -223,7 +223,8 @@ async fn body(tx: &Tx, case: &Case) -> Result<(), Error> {
         }
         Shape::Careless => {
             tx.call::<Transfer>(one).await?;
-            let _ = tx.call::<Transfer>(two).await;
+            let lost = tx.call::<Transfer>(Move { manner: Manner::Mute, ..two }).await;
+            assert!(lost.is_err());
         }
     }
     match case.end {
@@ -363,7 +364,7 @@ fn judge(case: &Case, told: Told, end: Option<Status>, world: &World, id: TxId) 
     let right = match end {
         Some(Status::Confirmed) => match case.shape {
             Shape::Empty => confirmed == 0,
-            Shape::Careless => confirmed >= 1,
+            Shape::Careless => confirmed == 1,
             Shape::Sequential | Shape::Together | Shape::Keyed => confirmed == 2,
         },
         _ => confirmed == 0,
@@ -516,6 +517,47 @@ mod zombies {
             let (id, run) = begin(&world, "settle", held, Manner::Slow(Duration::from_secs(8))).await;
             outlived(&world, id, held, Status::Confirmed).await;
             run.await.unwrap().unwrap();
+        });
+    }
+
+    /// Another claims what it is settling, by whatever chance; it finds out at its next write, and writes no more.
+    #[test]
+    fn who_was_claimed_from_writes_nothing_more() {
+        on_paused_time(async {
+            let world = World::start(PATIENCE).await;
+            world.first_faults.add(Rule::new(Fault::Unavailable).on(Call::Claim).always());
+            let (tcc, manner) = (world.first.clone(), Manner::Slow(Duration::from_secs(8)));
+            let run = tokio::spawn(async move {
+                tcc.run("pay", async |tx: &Tx| {
+                    tx.call::<Transfer>(Move { cents: 1, manner }).await?;
+                    Ok::<_, Error>(tx.id())
+                })
+                .await
+            });
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let (group, change) =
+                (Group::new(GROUP).unwrap(), Change::Claim(Claim { by: Owner::from_u64(1) }));
+            let page = Query { group: group.clone(), select: Select::Unfinished, cursor: None, limit: 1 };
+            let listed = world.logs.list(&page).await.unwrap().items.remove(0);
+            let claim = Append {
+                group,
+                id: listed.id,
+                after: listed.log.position(),
+                entry: Entry::new(Op::from_u64(1), change.encode()).unwrap(),
+                due: Due::In(3 * LEASE),
+                mode: Mode::Extend,
+            };
+            world.logs.append(&claim).await.unwrap();
+
+            let claimed = log(&world, listed.id).await;
+            tokio::time::sleep(2 * LEASE).await;
+            assert_eq!(log(&world, listed.id).await, claimed, "it wrote what was no longer its own");
+            world.finished().await.unwrap();
+            assert_eq!(
+                world.second.outcome(run.await.unwrap().unwrap()).await.unwrap(),
+                Some(Status::Confirmed)
+            );
+            assert_eq!(world.violations(), Ok(()));
         });
     }
 

@@ -24,6 +24,8 @@ use tcc_tests::seed;
 const SHOPPER: &str = env!("CARGO_BIN_EXE_shopper");
 /// Everything a killed process leaves is finished within this, on a machine that is busy with other tests.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(60);
+/// A process is killed at the latest then, even if what was to be waited for has not come.
+const LATEST: Duration = Duration::from_secs(10);
 /// Of so many orders a round, what the customer was told is compared with what she is told when she asks again.
 const ASKED_AGAIN: usize = 4;
 
@@ -97,6 +99,9 @@ impl Moment {
                 continue;
             }
             let begun = begun.get_or_insert_with(Instant::now);
+            if begun.elapsed() > LATEST {
+                return;
+            }
             match self {
                 Self::After(time) if begun.elapsed() >= time => return,
                 Self::Said(start, times) if line.starts_with(start) => {
