@@ -69,9 +69,16 @@ impl Gather {
             return self.alone(write).await;
         }
         let (sender, answer) = oneshot::channel();
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push((write.clone(), sender));
-        // Always: the place that was missing may be free again by now.
-        self.changed.notify_one();
+        let first = {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.push((write.clone(), sender));
+            queue.len() == 1
+        };
+        // The place that was missing may be free again by now. Whoever queues behind the first goes with it, or is seen by
+        // the next that gives up its place.
+        if first {
+            self.changed.notify_one();
+        }
         // Its sender answers within one limit and begins within another. Beyond that the coordinator's runtime is gone.
         match tokio::time::timeout(self.limit * 2 + STALL, answer).await {
             Ok(Ok(answer)) => answer,
