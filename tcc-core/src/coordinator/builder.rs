@@ -13,7 +13,7 @@ use super::gather::Gather;
 use super::participants::Participants;
 use super::shared::Shared;
 use super::tasks::Tasks;
-use super::{Coordinator, finish, random, recovery};
+use super::{Coordinator, finish, random, recovery, sweep};
 use crate::participant::{Register, RegisterError, Registry};
 use crate::protocol::{Group, NameError};
 use crate::store::{Finding, StatusStore, StoreError};
@@ -190,7 +190,7 @@ impl Builder {
             finished,
             look_again: Notify::new(),
         });
-        let readiness = shared.limited(shared.store.check()).await?;
+        let readiness = shared.limited(async { shared.store.check().await }).await?;
         if !readiness.errors.is_empty() {
             return Err(StartError::NotReady(readiness.errors));
         }
@@ -200,6 +200,7 @@ impl Builder {
         let tasks = shared.tasks.clone();
         tasks.spawn_untracked(finish::run(shared.gather.clone(), receiver));
         tasks.spawn_untracked(recovery::run(Arc::downgrade(&shared)));
+        tasks.spawn_untracked(sweep::run(Arc::downgrade(&shared)));
         if let Some(token) = self.shutdown {
             let closing = tasks.clone();
             tasks.spawn_untracked(async move {

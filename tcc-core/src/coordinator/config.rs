@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::alert::Hook;
 use super::backoff::Backoff;
+use crate::participant::TIMEOUTS;
 use crate::protocol::{BranchState, Cause, Record};
 
 /// The settings of a coordinator. Set through [`Builder`](super::Builder).
@@ -88,9 +89,6 @@ pub struct ConfigError {
     pub permitted: String,
 }
 
-/// The shortest and the longest timeout.
-pub(super) const TIMEOUT: (Duration, Duration) =
-    (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
 /// How long the coordinator may repeat a write: a tombstone must stay for longer.
 const REPLAY: Duration = Duration::from_secs(60);
 
@@ -111,7 +109,7 @@ impl Config {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let (least, most) = TIMEOUT;
+        let (least, most) = TIMEOUTS;
         within("timeout", self.timeout, least, most)?;
         within("call_timeout", self.call_timeout, least, most)?;
         within("store_timeout", self.store_timeout, least, Duration::from_secs(60))?;

@@ -76,7 +76,8 @@ pub enum TransactionError {
     /// The coordinator is shutting down, or was shut down. Nothing was begun.
     #[error("the coordinator is closed: no transaction was begun")]
     Closed,
-    /// Something is too large or too many. The branch was not enlisted, its try not called.
+    /// Something is too large or too many. A request: its branch was not enlisted, its try not called. An output: its branch
+    /// is not acknowledged, and will be cancelled.
     #[error("transaction {id}: {what} is {value}, at most {max} is allowed")]
     Limit {
         /// The transaction.
@@ -115,8 +116,9 @@ pub enum TransactionError {
         /// Its version.
         version: u16,
     },
-    /// A payload can't be written as JSON.
-    #[error("transaction {id}: the {what} of {action} can't be written as JSON: {why}")]
+    /// A payload can't be written as JSON, or not be read back from it. A request: its branch was not enlisted. An output: its
+    /// branch is not acknowledged, and will be cancelled.
+    #[error("transaction {id}: the {what} of {action} can't be kept as JSON: {why}")]
     Payload {
         /// The transaction.
         id: TxId,

@@ -20,6 +20,9 @@ const DEPTH: usize = 2;
 /// How many writes are sent as one call.
 const MOST: usize = 128;
 
+/// A place may be held by a future that nobody polls: after so long, what waits goes out all the same.
+const STALL: Duration = Duration::from_millis(20);
+
 type Answer = Result<(), StoreError>;
 
 pub(super) struct Gather {
@@ -46,9 +49,15 @@ impl Gather {
         let (weak, sending) = (Arc::downgrade(&gather), tasks.clone());
         tasks.spawn_untracked(async move {
             loop {
-                changed.notified().await;
+                let waiting = weak.upgrade().is_some_and(|gather: Arc<Self>| !gather.is_queue_empty());
+                let stalled = if waiting {
+                    tokio::time::timeout(STALL, changed.notified()).await.is_err()
+                } else {
+                    changed.notified().await;
+                    false
+                };
                 let Some(gather) = weak.upgrade() else { return };
-                gather.send_queued(&sending);
+                gather.send_queued(&sending, if stalled { DEPTH + 1 } else { DEPTH });
             }
         });
         gather
@@ -56,20 +65,30 @@ impl Gather {
 
     /// Appends one entry, alone or with others.
     pub(super) async fn append(&self, write: &Append) -> Answer {
-        if let Some(_place) = Place::take(self) {
+        if let Some(_place) = Place::take(self, DEPTH) {
             return self.alone(write).await;
         }
         let (sender, answer) = oneshot::channel();
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push((write.clone(), sender));
-        // Always: the place that was missing may be free again by now.
-        self.changed.notify_one();
-        // The sender goes only with a runtime that shuts down in the middle of a call.
-        answer.await.unwrap_or_else(|_| Err(StoreError::ambiguous("the coordinator's runtime was shut down")))
+        let first = {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.push((write.clone(), sender));
+            queue.len() == 1
+        };
+        // The place that was missing may be free again by now. Whoever queues behind the first goes with it, or is seen by
+        // the next that gives up its place.
+        if first {
+            self.changed.notify_one();
+        }
+        // Its sender answers within one limit and begins within another. Beyond that the coordinator's runtime is gone.
+        match tokio::time::timeout(self.limit * 2 + STALL, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(StoreError::ambiguous("the coordinator's own runtime was shut down")),
+        }
     }
 
     /// Appends many as one call.
     pub(super) async fn append_all(&self, writes: &[Append]) -> Vec<Answer> {
-        let call = AssertUnwindSafe(self.store.append_all(writes)).catch_unwind();
+        let call = AssertUnwindSafe(async { self.store.append_all(writes).await }).catch_unwind();
         let why = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answers)) if answers.len() == writes.len() => return answers,
             Ok(Ok(answers)) => format!("the store gave {} answers to {} writes", answers.len(), writes.len()),
@@ -80,7 +99,8 @@ impl Gather {
     }
 
     async fn alone(&self, write: &Append) -> Answer {
-        let call = AssertUnwindSafe(self.store.append(write)).catch_unwind();
+        // Lazily, so that a store that panics before its first await is caught as well.
+        let call = AssertUnwindSafe(async { self.store.append(write).await }).catch_unwind();
         match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(StoreError::ambiguous("the store panicked")),
@@ -89,8 +109,8 @@ impl Gather {
     }
 
     /// Starts as many senders as there is room for and something to send.
-    fn send_queued(self: &Arc<Self>, tasks: &Tasks) {
-        while let Some(mut batch) = self.reserve_batch() {
+    fn send_queued(self: &Arc<Self>, tasks: &Tasks, depth: usize) {
+        while let Some(mut batch) = self.reserve_batch(depth) {
             let gather = self.clone();
             tasks.spawn_untracked(async move {
                 let _place = Place(&gather);
@@ -103,11 +123,11 @@ impl Gather {
     }
 
     /// What a new sender starts with, its place reserved; `None` if there is no room or nothing to send.
-    fn reserve_batch(&self) -> Option<Vec<Waiting>> {
+    fn reserve_batch(&self, depth: usize) -> Option<Vec<Waiting>> {
         if self.is_queue_empty() {
             return None;
         }
-        let place = Place::take(self)?;
+        let place = Place::take(self, depth)?;
         // The sender that is started takes it over.
         std::mem::forget(place);
         Some(self.batch())
@@ -148,8 +168,8 @@ type Waiting = (Append, oneshot::Sender<Answer>);
 struct Place<'a>(&'a Gather);
 
 impl<'a> Place<'a> {
-    fn take(gather: &'a Gather) -> Option<Self> {
-        let free = |under_way| (under_way < DEPTH).then_some(under_way + 1);
+    fn take(gather: &'a Gather, depth: usize) -> Option<Self> {
+        let free = |under_way| (under_way < depth).then_some(under_way + 1);
         gather.under_way.fetch_update(Ordering::AcqRel, Ordering::Acquire, free).ok().map(|_| Self(gather))
     }
 }

@@ -250,10 +250,12 @@ impl Live {
             append.after = position;
             append.mode = Mode::Replace;
         }
+        // A caller that hangs up meanwhile has it cancelled, once this is written.
+        self.state().writing = true;
         let live = self.clone();
         let work = async move {
             let fate = live.shared.write(&append, live.deadline).await;
-            match fate {
+            let begun = match fate {
                 Ok(Written::Applied) => {
                     live.state().log(&append, &change);
                     Ok(Begun::Anew)
@@ -263,7 +265,10 @@ impl Live {
                 Err(WriteError::Lost { .. }) if append.mode == Mode::Replace => Ok(Begun::Before),
                 Ok(Written::Overtaken) => Err(TransactionError::TimedOut { id: live.id }),
                 Err(error) => Err(live.undecided(error)),
-            }
+            };
+            live.state().writing = false;
+            live.changed.notify_waiters();
+            begun
         };
         Handoff::new(&self.shared.tasks, work).await
     }

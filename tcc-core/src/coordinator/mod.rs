@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `builder` | settings, and the start |
 //! | `run` | a transaction from its first line to its decision |
+//! | `keyed` | a transaction with a key, which never runs twice |
 //! | `tx` | what its body is given: calls of branches |
 //! | `live` | its log while it is undecided: enlist, decide |
 //! | `write` | one write, until its fate is certain |
@@ -11,6 +12,7 @@
 //! | `settle` | phase two |
 //! | `finish` | tombstones |
 //! | `recovery` | what is due and whoever left it |
+//! | `sweep` | what has expired |
 //! | `call` | one call of a participant |
 //! | `participants` | how many calls each bears, and who waits for it to work again |
 //! | `operator` | list, look, cancel, retry, resolve |
@@ -26,6 +28,7 @@ mod error;
 mod finish;
 mod gather;
 mod handoff;
+mod keyed;
 mod live;
 mod operator;
 mod participants;
@@ -34,6 +37,7 @@ mod recovery;
 mod run;
 mod settle;
 mod shared;
+mod sweep;
 mod tasks;
 mod tx;
 mod write;
@@ -46,8 +50,9 @@ pub use backoff::Backoff;
 pub use builder::{Builder, StartError};
 pub use config::{ConfigError, SettleOrder};
 pub use error::{BranchError, Duplicate, TransactionError};
+pub use keyed::KeyedTransaction;
 pub use operator::{Event, Filter, Operator, OperatorError, Timeline, TransactionInfo, Transactions};
-pub use run::{KeyedTransaction, Transaction};
+pub use run::Transaction;
 use shared::Shared;
 pub use tx::{Participant, Tx};
 

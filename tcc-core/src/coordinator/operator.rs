@@ -223,7 +223,7 @@ impl<'c> Operator<'c> {
                 cursor: page.next.take(),
                 limit: room.min(STORE_PAGE),
             };
-            let found = self.shared.limited(self.shared.store.list(&query)).await?;
+            let found = self.shared.limited(async { self.shared.store.list(&query).await }).await?;
             looked_at += query.limit;
             page.unreadable.extend(found.unreadable);
             for Listed { id, log, due } in found.items {
@@ -247,7 +247,7 @@ impl<'c> Operator<'c> {
     /// # Errors
     /// As for every call of the store.
     pub async fn stats(&self) -> Result<Stats, StoreError> {
-        self.shared.limited(self.shared.store.stats(&self.shared.group)).await
+        self.shared.limited(async { self.shared.store.stats(&self.shared.group).await }).await
     }
 
     /// The log of a transaction as a timeline; `None` if there is none.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::participant::Registry;
 use crate::protocol::{ActionName, Position, TxId};
@@ -18,9 +18,12 @@ pub(super) struct Participants(HashMap<String, Participant>);
 /// One participant.
 pub(super) struct Participant {
     calls: Semaphore,
-    /// Whether `waiting` has any, so that a success need not look.
+    /// Whether any wait, so that a success need not look.
     any_waiting: AtomicBool,
+    /// Those put back into the store.
     waiting: Mutex<Vec<Waiting>>,
+    /// Those held here until their next attempt.
+    works: Notify,
 }
 
 /// A transaction that was put back into the store because the participant failed.
@@ -34,12 +37,8 @@ pub(super) struct Waiting {
 impl Participants {
     /// The participants of these actions, each with so many calls at once.
     pub(super) fn of(registry: &Registry, at_once: usize) -> Self {
-        let new = || Participant {
-            calls: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
-            any_waiting: AtomicBool::new(false),
-            waiting: Mutex::default(),
-        };
-        Self(registry.actions().map(|action| (action.name().participant().to_owned(), new())).collect())
+        let names = registry.actions().map(|action| action.name().participant().to_owned());
+        Self(names.map(|name| (name, Participant::new(at_once))).collect())
     }
 
     /// The participant of an action, if it is registered here.
@@ -49,6 +48,25 @@ impl Participants {
 }
 
 impl Participant {
+    fn new(at_once: usize) -> Self {
+        Self {
+            calls: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
+            any_waiting: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            works: Notify::new(),
+        }
+    }
+
+    /// Waits for its next success.
+    ///
+    /// Cancellation safe: a dropped future waits no more.
+    pub(super) async fn until_it_works(&self) {
+        let mut works = std::pin::pin!(self.works.notified());
+        works.as_mut().enable();
+        self.any_waiting.store(true, Ordering::Release);
+        works.await;
+    }
+
     /// Waits until it bears one more call; the call is over when the permit is dropped.
     ///
     /// Cancellation safe: a dropped future loses its place and nothing else.
@@ -73,6 +91,7 @@ impl Participant {
         }
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.any_waiting.store(false, Ordering::Release);
+        self.works.notify_waiters();
         std::mem::take(&mut *all)
     }
 }
@@ -84,11 +103,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_once() {
-        let participant = Participant {
-            calls: Semaphore::new(1),
-            any_waiting: AtomicBool::new(false),
-            waiting: Mutex::default(),
-        };
+        let participant = Participant::new(1);
         assert_eq!(participant.works(), []);
         let position = Position { entries: 3, op: Op::from_u64(1) };
         let waiting = Waiting { id: TxId::from_time(1, [0; 10]), position };
@@ -99,11 +114,7 @@ mod tests {
 
     #[test]
     fn no_more_are_remembered_than_the_memory_should_hold() {
-        let participant = Participant {
-            calls: Semaphore::new(1),
-            any_waiting: AtomicBool::new(false),
-            waiting: Mutex::default(),
-        };
+        let participant = Participant::new(1);
         for n in 0..MOST_WAITING as u64 + 5 {
             participant.wait(Waiting { id: TxId::from_time(n, [0; 10]), position: Position::START });
         }

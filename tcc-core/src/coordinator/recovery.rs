@@ -1,9 +1,10 @@
 //! Recovery: what is due is claimed, whoever left it, and brought to its end.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -19,23 +20,18 @@ use crate::store::{Append, Claim, Claimed, Due, Mode, Retain, StoreError};
 
 /// How many are claimed by one call.
 const BATCH: usize = 64;
-/// A log that can't be read is looked at again after this.
-const UNREADABLE: Duration = Duration::from_secs(600);
-/// A log of a newer format is put back for a newer instance, for up to this.
-const NEWER: Duration = Duration::from_secs(5);
-/// How often expired logs are removed from stores that don't do so themselves.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// How many logs are removed by one call.
-const SWEEP: usize = 1000;
+/// When a log that can't be read is looked at again.
+const UNREADABLE: Backoff = Backoff { base: Duration::from_secs(600), cap: Duration::from_secs(6 * 60 * 60) };
+/// When a log of a newer format, put back for a newer instance, is looked at again.
+const NEWER: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(600) };
 
 /// Claims and settles what is due, until the coordinator closes or its last handle is gone.
 pub(super) async fn run(shared: Weak<Shared>) {
     let Some(first) = shared.upgrade() else { return };
-    let slots = Arc::new(Semaphore::new(first.config.recover_at_once));
+    let slots = Arc::new(Semaphore::new(first.config.recover_at_once.min(Semaphore::MAX_PERMITS)));
     let closing = first.tasks.closing().clone();
     drop(first);
     let mut failures = 0;
-    let mut swept = Instant::now();
     while !closing.is_cancelled() {
         let Some(shared) = shared.upgrade() else { return };
         let lease = shared.config.lease;
@@ -50,15 +46,6 @@ pub(super) async fn run(shared: Weak<Shared>) {
                 Backoff::STORE.delay(failures)
             }
         };
-        if swept.elapsed() >= SWEEP_EVERY {
-            swept = Instant::now();
-            if let Err(error) = shared.limited(shared.store.sweep(SWEEP)).await {
-                tracing::warn!(
-                    error = chain(&error),
-                    "expired logs could not be removed; trying again later"
-                );
-            }
-        }
         if wait.is_zero() {
             // More is due: as soon as there is room for it.
             tokio::select! {
@@ -68,10 +55,20 @@ pub(super) async fn run(shared: Weak<Shared>) {
             continue;
         }
         tokio::select! {
-            () = shared.store.due_soon(&shared.group, wait) => {}
+            () = wait_for_due(&shared, wait) => {}
             () = shared.look_again.notified() => {}
             () = closing.cancelled() => {}
         }
+    }
+}
+
+/// Waits until something may be due, at most for the time given, whatever the store does.
+async fn wait_for_due(shared: &Shared, wait: Duration) {
+    let until = Instant::now() + wait;
+    let due = AssertUnwindSafe(async { shared.store.due_soon(&shared.group, wait).await }).catch_unwind();
+    if let Ok(Err(_)) = tokio::time::timeout_at(until, due).await {
+        tracing::error!(group = %shared.group, "the store panicked in `due_soon`");
+        tokio::time::sleep_until(until).await;
     }
 }
 
@@ -81,6 +78,11 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
     if limit == 0 {
         return Ok(Some(Duration::ZERO));
     }
+    // A shutdown waits until what is claimed here has been put into tasks.
+    let _claiming = shared.tasks.token();
+    if shared.tasks.closing().is_cancelled() {
+        return Ok(None);
+    }
     let since = Instant::now();
     let claim = Claim {
         group: shared.group.clone(),
@@ -88,7 +90,8 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
         lease: shared.config.lease,
         limit,
     };
-    let Claimed { logs, next_due, unreadable } = shared.limited(shared.store.claim(&claim)).await?;
+    let Claimed { logs, next_due, unreadable } =
+        shared.limited(async { shared.store.claim(&claim).await }).await?;
     for log in unreadable {
         tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction");
     }
@@ -197,13 +200,16 @@ async fn abandon(
 }
 
 async fn put_back(shared: &Arc<Shared>, id: TxId, log: &Log, error: &LogError) {
+    // Each time it is claimed and put back its log grows by two entries, so it is looked at less and less often.
+    let (LogError::Malformed { entry, .. } | LogError::Illegal { entry, .. }) = error else { return };
+    let times = log.position().entries.saturating_sub(*entry) / 2;
     let newer = matches!(error, LogError::Malformed { source: MalformedEntry::Version { .. }, .. });
     let due = if newer {
         tracing::warn!(tx = %id, error = chain(error), "put back for a newer instance");
-        super::random::up_to(NEWER)
+        NEWER.delay(times + 1)
     } else {
         tracing::error!(tx = %id, error = chain(error), "a log can't be read: nothing is done with this transaction");
-        UNREADABLE
+        UNREADABLE.ceiling(times + 1)
     };
     append(shared, id, log, Due::In(due)).await;
 }

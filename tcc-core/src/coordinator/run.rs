@@ -6,21 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::backoff::Backoff;
-use super::config::TIMEOUT;
-use super::error::{Duplicate, TransactionError};
-use super::handoff::Handoff;
-use super::live::{Begun, Concluded, Live};
+use super::error::TransactionError;
+use super::keyed::KeyedTransaction;
+use super::live::{Concluded, Live};
 use super::random;
 use super::shared::{Shared, chain};
 use super::tx::Tx;
-use crate::participant::Payload;
-use crate::protocol::{Cause, Decision, Group, Json, Key, Name, Position, Record, Run, Status, TxId, fold};
+use crate::participant::TIMEOUTS;
+use crate::protocol::{Cause, Decision, Json, Name, Run, TxId};
+use crate::store::StoreError;
 
 tokio::task_local! {
     /// The transaction whose body runs in this task.
@@ -46,6 +42,10 @@ impl<'c> Transaction<'c> {
         Self { shared, name, timeout: shared.config.timeout, independent: false }
     }
 
+    pub(super) fn shared(&self) -> &'c Arc<Shared> {
+        self.shared
+    }
+
     /// How long it may stay undecided, 1 ms to 24 h: then it is cancelled. By default the coordinator's.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -63,7 +63,7 @@ impl<'c> Transaction<'c> {
     ///
     /// The first call's value is kept with its decision, and a repeat returns it without running its body.
     pub fn key(self, key: impl fmt::Display) -> KeyedTransaction<'c> {
-        KeyedTransaction { transaction: self, key: key.to_string(), request: String::new(), reuse: false }
+        KeyedTransaction::new(self, key.to_string())
     }
 
     /// Runs the body: confirms if it returns `Ok`, cancels if it returns `Err`, panics, exceeds the deadline, or if this
@@ -79,11 +79,12 @@ impl<'c> Transaction<'c> {
         body: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<T, E> {
         let (live, _token) = self.open(|begun_ms, _| (random::tx_id(begun_ms), None))?;
-        run(live, body, |_| Ok(None)).await
+        let hang_up = HangUp::arm(&live);
+        run(live, hang_up, body, |_| Ok(None)).await
     }
 
     /// Checks what can be checked before anything is begun.
-    fn open(
+    pub(super) fn open(
         &self,
         id: impl FnOnce(u64, &Name) -> (TxId, Option<Run>),
     ) -> Result<(Arc<Live>, tokio_util::task::task_tracker::TaskTrackerToken), TransactionError> {
@@ -92,7 +93,7 @@ impl<'c> Transaction<'c> {
             return Err(TransactionError::Closed);
         }
         let name = Name::new(self.name.to_owned())?;
-        let (min, max) = TIMEOUT;
+        let (min, max) = TIMEOUTS;
         if !(min..=max).contains(&self.timeout) {
             return Err(TransactionError::Timeout {
                 name: self.name.to_owned(),
@@ -121,193 +122,20 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A transaction with a key: made by [`Transaction::key`].
-#[derive(Debug)]
-#[must_use = "a transaction does nothing until it is run"]
-pub struct KeyedTransaction<'c> {
-    transaction: Transaction<'c>,
-    key: String,
-    request: String,
-    reuse: bool,
-}
-
-/// The most bytes of a key.
-const MAX_KEY: usize = 512;
-
-impl KeyedTransaction<'_> {
-    /// What is asked for: a repeat of the key with another request is an error, [`Duplicate::AnotherRequest`].
-    ///
-    /// Only a digest (SHA-256) of it is kept.
-    pub fn request(mut self, request: &(impl Serialize + ?Sized)) -> Self {
-        // What can't be written as JSON has no digest of its own; it is the same for all of them.
-        let text = serde_json::to_vec(request).unwrap_or_else(|error| error.to_string().into_bytes());
-        self.request = Sha256::digest(text)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        self
-    }
-
-    /// Lets the key be used again after a call that was cancelled.
-    pub fn reuse_after_cancel(mut self) -> Self {
-        self.reuse = true;
-        self
-    }
-
-    /// Runs the body, or returns the value of the first call with this key: see [`Transaction::run`].
-    ///
-    /// While the first call is undecided, this one waits for it, at most for its own timeout.
-    ///
-    /// # Errors
-    /// As [`Transaction::run`]; [`TransactionError::Duplicate`] if there is no value to return.
-    pub async fn run<T: Payload, E: From<TransactionError>>(
-        self,
-        body: impl AsyncFnOnce(&Tx) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let shared = self.transaction.shared;
-        let (live, _token) =
-            self.transaction.open(|_, name| (key_id(&shared.group, name, &self.key), Some(random::run())))?;
-        let (timeout, (min, _)) = (live.timeout, TIMEOUT);
-        let max = shared.config.key_retention;
-        if timeout >= max {
-            let name = self.transaction.name.to_owned();
-            return Err(TransactionError::Timeout { name, timeout, min, max }.into());
-        }
-        let (value, max) = (self.key.len() as u64, MAX_KEY as u64);
-        if value > max {
-            return Err(
-                TransactionError::Limit { id: live.id, what: "the length of the key", value, max }.into()
-            );
-        }
-        let mut over = None;
-        let mut asked = 0;
-        loop {
-            let key = Key { text: self.key.clone(), request: self.request.clone() };
-            match live.begin_keyed(key, over).await? {
-                Begun::Anew => break,
-                Begun::Before => match before(shared, &live, &self).await? {
-                    Before::Value(value) => {
-                        let duplicate = |status| TransactionError::Duplicate {
-                            id: live.id,
-                            status,
-                            why: Duplicate::AnotherType,
-                        };
-                        return value.to().map_err(|_| duplicate(Status::Confirmed).into());
-                    }
-                    Before::Cancelled(position) => over = Some(position),
-                    Before::Gone => over = None,
-                },
-            }
-            asked += 1;
-            tokio::time::sleep(Backoff::STORE.delay(asked)).await;
-        }
-        let id = live.id;
-        run(live, body, move |value| {
-            Json::of(value).map(Some).map_err(|error| TransactionError::Payload {
-                id,
-                action: "the transaction",
-                what: "value",
-                why: error.to_string(),
-            })
-        })
-        .await
-    }
-}
-
-/// What an earlier call with the same key left.
-enum Before {
-    Value(Json),
-    /// It was cancelled, and its place may be taken.
-    Cancelled(Position),
-    /// Its tombstone went in the meantime.
-    Gone,
-}
-
-/// Waits for the earlier call with the same key to be decided.
-async fn before(
-    shared: &Arc<Shared>,
-    live: &Arc<Live>,
-    keyed: &KeyedTransaction<'_>,
-) -> Result<Before, TransactionError> {
-    let id = live.id;
-    let mut failures = 0;
-    loop {
-        let mut status = Status::Trying;
-        match shared.read(id).await {
-            Ok(None) => return Ok(Before::Gone),
-            Ok(Some(log)) => match fold(&log) {
-                Ok(record) => {
-                    if let Some(before) = decided(id, &record, log.position(), keyed)? {
-                        return Ok(before);
-                    }
-                    status = record.status();
-                }
-                Err(error) => tracing::error!(%id, error = chain(&error), "a log can't be read"),
-            },
-            Err(error) => tracing::debug!(%id, %error, "a log can't be read now"),
-        }
-        failures += 1;
-        let next = Instant::now() + Backoff::STORE.delay(failures);
-        if next >= live.deadline {
-            return Err(TransactionError::Duplicate { id, status, why: Duplicate::Undecided });
-        }
-        tokio::time::sleep_until(next).await;
-    }
-}
-
-/// What the earlier call's record says; `None` while it is to be waited for.
-fn decided(
-    id: TxId,
-    record: &Record,
-    end: Position,
-    keyed: &KeyedTransaction<'_>,
-) -> Result<Option<Before>, TransactionError> {
-    let status = record.status();
-    let duplicate = |why| Err(TransactionError::Duplicate { id, status, why });
-    if record.key().is_some_and(|key| key.text != keyed.key || key.request != keyed.request) {
-        return duplicate(Duplicate::AnotherRequest);
-    }
-    match (status, record.decision()) {
-        (Status::Trying, _) => Ok(None),
-        (Status::Heuristic, _) => duplicate(Duplicate::Heuristic),
-        (_, Some(Decision::Confirm)) => match record.value() {
-            Some(value) => Ok(Some(Before::Value(value.clone()))),
-            None => duplicate(Duplicate::AnotherType),
-        },
-        // Its place is free once every branch is cancelled.
-        (Status::Cancelled, _) if keyed.reuse => Ok(Some(Before::Cancelled(end))),
-        (Status::Cancelling, _) if keyed.reuse => Ok(None),
-        _ => duplicate(Duplicate::Cancelled),
-    }
-}
-
-/// The id of a transaction with a key: the same for the same name and key in a group. Participants may serve more than
-/// one group, and their fences know transactions by their id alone.
-fn key_id(group: &Group, name: &Name, key: &str) -> TxId {
-    let mut digest = Sha256::new();
-    // Neither group nor name has a line break, so no two of them give the same text.
-    digest.update(group.as_str());
-    digest.update("\n");
-    digest.update(name.as_str());
-    digest.update("\n");
-    digest.update(key);
-    let digest = digest.finalize();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    TxId::from_digest(bytes)
-}
-
 /// Runs a body to its decision.
-async fn run<T, E: From<TransactionError>>(
+pub(super) async fn run<T, E: From<TransactionError>>(
     live: Arc<Live>,
+    mut hang_up: HangUp,
     body: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     keep: impl FnOnce(&T) -> Result<Option<Json>, TransactionError>,
 ) -> Result<T, E> {
     let span = tracing::debug_span!("transaction", id = %live.id, name = %live.name);
     let tx = Tx { live: live.clone() };
-    let mut hang_up = HangUp { live: Some(live.clone()) };
     let ended = {
         let body = OPEN.scope(live.id, AssertUnwindSafe(body(&tx)).catch_unwind());
         tokio::time::timeout_at(live.deadline, body).instrument(span.clone()).await
     };
-    hang_up.live = None;
+    hang_up.disarm();
     let (result, cause) = match ended {
         Ok(Ok(Ok(value))) => match keep(&value) {
             Ok(kept) => return confirm(&live, kept).instrument(span).await.map(|()| value).map_err(E::from),
@@ -325,17 +153,23 @@ async fn run<T, E: From<TransactionError>>(
 }
 
 async fn confirm(live: &Arc<Live>, value: Option<Json>) -> Result<(), TransactionError> {
+    // In a task of its own (PEERS 21): a caller that is not polled would hold up participants in the middle of their work.
     let conclude = live.clone().conclude(Decision::Confirm, None, value);
-    match Handoff::new(&live.shared.tasks, conclude).await? {
-        Concluded::Confirmed => Ok(()),
-        Concluded::Cancelled => Err(TransactionError::TimedOut { id: live.id }),
+    match live.shared.tasks.run(conclude).await {
+        Some(Ok(Concluded::Confirmed)) => Ok(()),
+        Some(Ok(Concluded::Cancelled)) => Err(TransactionError::TimedOut { id: live.id }),
+        Some(Err(error)) => Err(error),
+        None => {
+            let source = Arc::new(StoreError::ambiguous("the coordinator's own runtime was shut down"));
+            Err(TransactionError::InDoubt { id: live.id, source })
+        }
     }
 }
 
 /// Cancels; the caller's own error is what it gets to see, whatever becomes of this.
 async fn cancel(live: &Arc<Live>, cause: Cause) {
-    let conclude = Handoff::new(&live.shared.tasks, log_cancelled(live.clone(), cause));
-    // Dropped after that time, it goes on in the coordinator's tasks.
+    let conclude = live.shared.tasks.run(log_cancelled(live.clone(), cause));
+    // After that time it goes on without this caller.
     let _ = tokio::time::timeout(CANCEL_WAIT, conclude).await;
 }
 
@@ -348,8 +182,18 @@ async fn log_cancelled(live: Arc<Live>, cause: Cause) {
 }
 
 /// Cancels the transaction if its body is dropped in the middle.
-struct HangUp {
+pub(super) struct HangUp {
     live: Option<Arc<Live>>,
+}
+
+impl HangUp {
+    pub(super) fn arm(live: &Arc<Live>) -> Self {
+        Self { live: Some(live.clone()) }
+    }
+
+    pub(super) fn disarm(&mut self) {
+        self.live = None;
+    }
 }
 
 impl Drop for HangUp {

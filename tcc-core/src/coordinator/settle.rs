@@ -238,7 +238,7 @@ impl Settling {
     fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
         let Some(branch) = self.record.branch(id) else { return };
         let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
-        let attempt = failed.unwrap_or(branch.attempts) + 1;
+        let attempt = failed.unwrap_or(branch.attempts).saturating_add(1);
         let call = Call {
             shared: self.shared.clone(),
             key: BranchKey { tx: self.id, branch: id, run: self.record.run() },
@@ -251,6 +251,7 @@ impl Settling {
             if !delay.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(delay) => {}
+                    () = call.participant_works() => {}
                     () = call.shared.tasks.closing().cancelled() => {}
                 }
             }
@@ -282,12 +283,13 @@ impl Settling {
     /// Nothing is under way here any more: finish it, keep it for an operator, or put it back.
     async fn conclude(mut self) {
         let progress = self.take_progress();
-        let mut record = self.record.clone();
-        if let Some(settle) = &progress {
-            record
-                .apply(&Change::Settle(settle.clone()))
-                .expect("what was asked by the plan may be answered");
-        }
+        let record = match &progress {
+            Some(settle) => match self.after(&Change::Settle(settle.clone())) {
+                Ok(record) => record,
+                Err(LeaseLost) => return self.lost(),
+            },
+            None => self.record.clone(),
+        };
         let resolved = |branch: &BranchRecord| matches!(branch.state, BranchState::Resolved { .. });
         match record.status() {
             // Who resolved it and why is kept with the whole log.
@@ -344,9 +346,20 @@ impl Settling {
         }
     }
 
-    async fn append(&mut self, change: &Change, due: Due) -> Result<(), LeaseLost> {
+    /// The record after a change. The holder of a transaction makes legal ones, unless its log was damaged.
+    fn after(&self, change: &Change) -> Result<Record, LeaseLost> {
         let mut record = self.record.clone();
-        record.apply(change).expect("the holder of a transaction writes legal changes of it");
+        match record.apply(change) {
+            Ok(()) => Ok(record),
+            Err(error) => {
+                tracing::error!(tx = %self.id, %error, "the log must be damaged: this transaction can't go on");
+                Err(LeaseLost)
+            }
+        }
+    }
+
+    async fn append(&mut self, change: &Change, due: Due) -> Result<(), LeaseLost> {
+        let record = self.after(change)?;
         let long = self.entries >= LONG_LOG;
         let (entry, mode) = if long {
             (self.shared.entry(&Change::Snapshot(record.snapshot())), Mode::Replace)
@@ -356,12 +369,29 @@ impl Settling {
         let append =
             Append { group: self.shared.group.clone(), id: self.id, after: self.position, entry, due, mode };
         let since = Instant::now();
-        match self.shared.write(&append, self.since + self.shared.config.lease).await {
+        let mut answers = Vec::new();
+        let written = {
+            let shared = self.shared.clone();
+            let write = shared.write(&append, self.since + shared.config.lease);
+            let mut write = std::pin::pin!(write);
+            loop {
+                tokio::select! {
+                    biased;
+                    written = &mut write => break written,
+                    // The calls go on meanwhile: one of them may hold what the store waits for.
+                    Some(answer) = self.calls.next() => answers.push(answer),
+                }
+            }
+        };
+        match written {
             Ok(Written::Applied) => {
                 self.record = record;
                 self.position = append.after.then(append.entry.op());
                 self.since = since;
                 self.entries = if long { 1 } else { self.entries + 1 };
+                for answer in answers {
+                    self.take(answer);
+                }
                 Ok(())
             }
             Ok(Written::Overtaken | Written::Superseded(_) | Written::Taken(_)) | Err(_) => Err(LeaseLost),
@@ -385,6 +415,14 @@ struct Call {
 }
 
 impl Call {
+    /// Waits for the participant's next success, if it is registered here.
+    async fn participant_works(&self) {
+        match self.shared.participants.of_action(&self.branch.action) {
+            Some(participant) => participant.until_it_works().await,
+            None => std::future::pending().await,
+        }
+    }
+
     async fn make(&self) -> Result<(), NotSettled> {
         let Some(action) = self.shared.registry.action(&self.branch.action, self.branch.version) else {
             let (action, version) = (self.branch.action.clone(), self.branch.version);

@@ -44,7 +44,7 @@ impl Shared {
 
     /// Reads a log, within the store's time limit.
     pub(super) async fn read(&self, id: TxId) -> Result<Option<Log>, StoreError> {
-        self.limited(self.store.read(&self.group, id)).await
+        self.limited(async { self.store.read(&self.group, id).await }).await
     }
 
     /// A call that changes nothing, or whose change is noticed otherwise: within the store's time limit, panics caught.

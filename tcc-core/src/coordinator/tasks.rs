@@ -26,6 +26,22 @@ impl Tasks {
         self.tracker.spawn_on(work, &self.runtime);
     }
 
+    /// Runs the work to its end, which may be waited for; whoever stops waiting changes nothing. A shutdown waits for it.
+    ///
+    /// `None` if the runtime was shut down under it. Its panic goes on in who waits for it.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        match self.tracker.spawn_on(work, &self.runtime).await {
+            Ok(done) => Some(done),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => None,
+            },
+        }
+    }
+
     /// Runs a task that a shutdown does not wait for.
     pub(super) fn spawn_untracked(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(work);

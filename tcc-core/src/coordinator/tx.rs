@@ -11,7 +11,7 @@ use super::error::{BranchError, TransactionError};
 use super::live::Live;
 use super::recovery;
 use super::shared::chain;
-use crate::participant::{Action, ActionType, Branch, Tried, TryFailure};
+use crate::participant::{Action, ActionType, Branch, Payload, Tried, TryFailure};
 use crate::protocol::{BranchKey, Json, Phase, TxId};
 use crate::store::BoxError;
 
@@ -183,17 +183,21 @@ impl Tx {
         })
     }
 
-    fn payload<A: ActionType, T: serde::Serialize>(
+    /// Writes a payload, and makes sure that it can be read back: what the log could not give back would never settle.
+    fn payload<A: ActionType, T: Payload>(
         &self,
         what: &'static str,
         value: &T,
     ) -> Result<Json, TransactionError> {
-        Json::of(value).map_err(|error| TransactionError::Payload {
+        let unwritable = |error: serde_json::Error| TransactionError::Payload {
             id: self.live.id,
             action: A::NAME,
             what,
             why: error.to_string(),
-        })
+        };
+        let json = Json::of(value).map_err(unwritable)?;
+        json.to::<T>().map_err(unwritable)?;
+        Ok(json)
     }
 }
 

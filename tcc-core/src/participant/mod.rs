@@ -14,4 +14,5 @@ pub use action::{ActionType, Handler, Never, Payload};
 pub use answer::{SettleError, Settled, Tried, TryFailure, refuse};
 pub use branch::Branch;
 pub use intercept::{Delivered, Delivery, Intercept, Lost};
+pub(crate) use registry::TIMEOUTS;
 pub use registry::{Action, Register, RegisterError, Registry, Service};

@@ -72,6 +72,14 @@ pub enum RegisterError {
         /// The version.
         version: u16,
     },
+    /// A time limit out of range.
+    #[error("the timeout of {action} is {timeout:?}: {:?} to {:?} is permitted", TIMEOUTS.0, TIMEOUTS.1)]
+    Timeout {
+        /// The action.
+        action: ActionName,
+        /// Its time limit.
+        timeout: Duration,
+    },
     /// A name that can't be persisted.
     #[error("the action name {name:?} can't be used")]
     Name {
@@ -82,6 +90,10 @@ pub enum RegisterError {
     },
 }
 
+/// The shortest and the longest time limit of a call or a transaction.
+pub(crate) const TIMEOUTS: (Duration, Duration) =
+    (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
+
 impl Registry {
     /// Adds the handler of an action. What is wrong with it is said when the coordinator starts.
     pub fn add<A: ActionType, H: Handler<A>>(&mut self, handler: Arc<H>) {
@@ -89,6 +101,11 @@ impl Registry {
             Ok(name) => name,
             Err(source) => return self.errors.push(RegisterError::Name { name: A::NAME, source }),
         };
+        if let Some(timeout) = A::TIMEOUT
+            && !(TIMEOUTS.0..=TIMEOUTS.1).contains(&timeout)
+        {
+            return self.errors.push(RegisterError::Timeout { action: name, timeout });
+        }
         let versions = self.actions.entry(name.clone()).or_default();
         if versions.iter().any(|action| action.version == A::VERSION) {
             return self.errors.push(RegisterError::Duplicate { action: name, version: A::VERSION });

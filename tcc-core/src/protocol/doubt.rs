@@ -47,11 +47,14 @@ pub fn judge(op: Op, after: Position, log: Option<&Log>) -> Result<Doubt, LogErr
     if after == Position::START {
         return Ok(Doubt::Taken(record));
     }
+    if log.position() == after {
+        return Ok(Doubt::Open);
+    }
     if record.decision().is_some() {
         return Ok(Doubt::Decided(record));
     }
     if log.position().entries > after.entries && record.is_claimed() {
         return Ok(Doubt::Claimed(record));
     }
-    if log.position() == after { Ok(Doubt::Open) } else { Ok(Doubt::Lost(log.position())) }
+    Ok(Doubt::Lost(log.position()))
 }
