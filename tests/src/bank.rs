@@ -59,6 +59,8 @@ pub enum Manner {
     Fails(u32),
     /// The first attempt of phase two takes this long.
     Slow(Duration),
+    /// The first two attempts of phase two take this long: of a coordinator, and of the one that takes over.
+    Sticks(Duration),
     /// The try has its effect, and its answer is lost.
     Mute,
 }
@@ -180,7 +182,11 @@ impl Bank {
                 tokio::time::sleep(time).await;
                 Ok(())
             }
-            Manner::Quick | Manner::Fails(_) | Manner::Slow(_) | Manner::Mute => Ok(()),
+            Manner::Sticks(time) if call <= 2 => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
+            Manner::Quick | Manner::Fails(_) | Manner::Slow(_) | Manner::Sticks(_) | Manner::Mute => Ok(()),
         }
     }
 

@@ -11,3 +11,4 @@ pub mod witness;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+pub mod world;

@@ -1,29 +1,20 @@
 //! Writes whose answer is lost, late or double, one by one and in random pairs: what a caller was told is never
 //! reversed, each branch has one effect of phase two, and everything comes to an end.
 //!
-//! On a memory store and on paused time. Every log is watched by a [`Witness`], every call of a participant by the
-//! [`Bank`], which reads the log before it takes a try.
+//! On a memory store and on paused time. Every log is watched by a [`Witness`](tcc_tests::witness::Witness), every call of a participant by the
+//! [`Bank`](tcc_tests::bank::Bank), which reads the log before it takes a try.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tcc_core::protocol::{Change, Claim, Entry, Group, Op, Owner, Phase, Status, TxId};
 use tcc_core::store::{Append, Due, Mode, Query, Select, StatusStore};
-use tcc_core::testing::{Call, Fault, FaultKind, FaultStore, Faults, Rule, Until};
+use tcc_core::testing::{Call, Fault, FaultKind, Rule, Until};
 use tcc_core::{Coordinator, TransactionError, Tx};
-use tcc_tests::bank::{Bank, Error, Manner, Move, State, Transfer};
+use tcc_tests::bank::{Error, Manner, Move, State, Transfer};
 use tcc_tests::seed;
-use tcc_tests::witness::Witness;
-
-const GROUP: &str = "test";
-const TIMEOUT: Duration = Duration::from_secs(30);
-const LEASE: Duration = Duration::from_secs(10);
-/// The longest time for which a coordinator waits for its store.
-const STORE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longer than any deadline or lease here.
-const LONG: Duration = Duration::from_secs(90);
+use tcc_tests::world::{GROUP, LEASE, LONG, STORE_TIMEOUT, TIMEOUT, World, on_paused_time};
 
 /// Which write is struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,58 +146,6 @@ struct Came {
     told: Told,
     end: Option<Status>,
     struck: u64,
-}
-
-/// Two coordinators of a group: the first begins, the second is there to take over.
-struct World {
-    logs: Arc<Witness>,
-    bank: Arc<Bank>,
-    first: Coordinator,
-    first_faults: Faults,
-    second: Coordinator,
-    second_faults: Faults,
-}
-
-impl World {
-    async fn start(store_timeout: Duration) -> Self {
-        let logs = Arc::new(Witness::default());
-        let bank = Arc::new(Bank::new(GROUP, logs.clone()));
-        let (first, second) = (FaultStore::new(logs.clone()), FaultStore::new(logs.clone()));
-        let (first_faults, second_faults) = (first.faults(), second.faults());
-        let start = async |store| {
-            Coordinator::builder(GROUP, store)
-                .register(bank.clone())
-                .timeout(TIMEOUT)
-                .lease(LEASE)
-                .store_timeout(store_timeout)
-                .retention(Duration::from_secs(24 * 3600))
-                .start()
-                .await
-                .expect("the store is ready")
-        };
-        let (first, second) = (start(first).await, start(second).await);
-        Self { logs, bank, first, first_faults, second, second_faults }
-    }
-
-    async fn unfinished(&self) -> u64 {
-        self.logs.stats(&Group::new(GROUP).unwrap()).await.unwrap().unfinished
-    }
-
-    /// Waits until nothing is unfinished, which takes minutes at most.
-    async fn finished(&self) -> Result<(), String> {
-        for _ in 0..10_000 {
-            if self.unfinished().await == 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-        Err("something is unfinished after 40 minutes".into())
-    }
-
-    fn violations(&self) -> Result<(), String> {
-        let all = [self.logs.violations(), self.bank.violations()].concat();
-        if all.is_empty() { Ok(()) } else { Err(all.join("; ")) }
-    }
 }
 
 async fn body(tx: &Tx, case: &Case) -> Result<(), Error> {
@@ -373,13 +312,6 @@ fn judge(case: &Case, told: Told, end: Option<Status>, world: &World, id: TxId) 
         return Err(format!("it is {end:?}, and {confirmed} branches are confirmed: {branches:?}"));
     }
     Ok(())
-}
-
-/// Runs on a runtime of its own, whose time is paused: nothing of one case is left in the next.
-fn on_paused_time<T>(work: impl Future<Output = T>) -> T {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(work)
 }
 
 /// A coordinator that is held up, or cut off, for longer than it may be: what it writes afterwards changes nothing.
