@@ -3,14 +3,19 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use crate::participant::Registry;
 use crate::protocol::{ActionName, Position, TxId};
 
 /// How many transactions are remembered as waiting for one participant. The others come back when they are due.
 const MOST_WAITING: usize = 10_000;
+
+/// How often those that wait are woken at most.
+const WAKE_EVERY: Duration = Duration::from_secs(1);
 
 /// All participants that are registered.
 pub(super) struct Participants(HashMap<String, Participant>);
@@ -22,6 +27,8 @@ pub(super) struct Participant {
     any_waiting: AtomicBool,
     /// Those put back into the store.
     waiting: Mutex<Vec<Waiting>>,
+    /// When they were woken last.
+    woken: Mutex<Option<Instant>>,
     /// Those held here until their next attempt.
     works: Notify,
 }
@@ -53,6 +60,7 @@ impl Participant {
             calls: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
             any_waiting: AtomicBool::new(false),
             waiting: Mutex::default(),
+            woken: Mutex::default(),
             works: Notify::new(),
         }
     }
@@ -84,10 +92,18 @@ impl Participant {
         }
     }
 
-    /// It has answered: who waited for that is to be woken.
+    /// It has answered: who waited for that is to be woken. Not more often than once a second, or one that answers now and
+    /// then would be asked by all of them each time.
     pub(super) fn works(&self) -> Vec<Waiting> {
         if !self.any_waiting.load(Ordering::Acquire) {
             return Vec::new();
+        }
+        {
+            let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+            if woken.is_some_and(|woken| woken.elapsed() < WAKE_EVERY) {
+                return Vec::new();
+            }
+            *woken = Some(Instant::now());
         }
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.any_waiting.store(false, Ordering::Release);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tcc_core::protocol::{Phase, Status, TxId};
 use tcc_core::{Backoff, BranchError, Coordinator, TransactionError, Tx};
+use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Does, Error, Move, Notice, Rig, Transfer, works};
 
@@ -275,4 +276,17 @@ async fn after_a_shutdown_nothing_begins_and_nothing_is_left() {
     assert_eq!(rig.unfinished().await, 0);
     let id = slow.await.unwrap().unwrap();
     assert_eq!(rig.tcc.outcome(id).await.unwrap(), Some(Status::Confirmed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_token_begins_the_shutdown() {
+    let token = CancellationToken::new();
+    let rig = Rig::with(|builder| builder.shutdown_on(token.clone())).await;
+    rig.tcc.run("pay", async |tx: &Tx| Ok::<_, Error>(tx.call::<Transfer>(works(1)).await?)).await.unwrap();
+    token.cancel();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let late = rig.tcc.run("pay", async |_: &Tx| Ok::<_, Error>(())).await;
+    assert!(matches!(late, Err(Error::Transaction(TransactionError::Closed))));
+    rig.tcc.shutdown().await;
+    assert_eq!(rig.unfinished().await, 0);
 }

@@ -20,6 +20,11 @@ async fn pay(rig: &Rig, name: &str, moves: &[Move]) -> TxId {
     rig.tcc.run(name, body).await.unwrap()
 }
 
+/// A coordinator that looks for work once an hour, so that months of quiet are soon over.
+async fn patient() -> Rig {
+    Rig::with(|builder| builder.lease(Duration::from_secs(3600))).await
+}
+
 fn stuck() -> Move {
     Move { confirm: Does::Fail, ..works(1) }
 }
@@ -83,7 +88,7 @@ async fn a_log_is_shown_as_a_timeline() {
 
 #[tokio::test(start_paused = true)]
 async fn peers_30_an_operator_cancels_what_is_undecided_and_says_why() {
-    let rig = Rig::start().await;
+    let rig = patient().await;
     let tcc = rig.tcc.clone();
     let running = tokio::spawn(async move {
         let body = async |tx: &Tx| {
@@ -140,7 +145,7 @@ async fn peers_20_retry_now_does_not_wait_for_the_backoff() {
 
 #[tokio::test(start_paused = true)]
 async fn peers_30_a_refused_branch_is_resolved_and_the_reason_kept() {
-    let rig = Rig::start().await;
+    let rig = patient().await;
     let id = pay(&rig, "pay", &[works(1), refused()]).await;
     rig.tcc.settled(id).await.unwrap();
     let operator = rig.tcc.operator();

@@ -1,0 +1,97 @@
+//! What is logged: the words of the design, and never a payload.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+use tcc_core::store::MemoryStore;
+use tcc_core::{
+    Branch, BranchError, Coordinator, SettleError, Settled, TransactionError, Tried, Tx, participant, refuse,
+};
+
+const SECRET: &str = "card-4111-1111";
+
+#[derive(Serialize, Deserialize)]
+struct Card {
+    number: String,
+    refused: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("the card is refused")]
+struct Refused;
+
+struct Till;
+
+#[participant("till")]
+impl Till {
+    #[action(confirm = take, cancel = release)]
+    async fn hold(&self, _cx: &Branch, request: Card) -> Tried<String, Refused> {
+        if request.refused {
+            return refuse(Refused);
+        }
+        Ok(request.number)
+    }
+
+    async fn take(&self, _cx: &Branch, _request: Card, _output: String) -> Settled {
+        Err(SettleError::refuse("the bank is closed"))
+    }
+
+    async fn release(&self, _cx: &Branch, _request: Card, _output: Option<String>) -> Settled {
+        Ok(())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Branch(#[from] BranchError<Refused>),
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+}
+
+#[derive(Clone, Default)]
+struct Text(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn payloads_are_never_logged() {
+    let text = Text::default();
+    let writer = text.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let tcc = Coordinator::builder("till", MemoryStore::new()).register(Till).start().await.unwrap();
+    for refused in [false, true] {
+        let pay = async |tx: &Tx| {
+            tx.on::<Till>().hold(Card { number: SECRET.into(), refused }).await?;
+            Ok::<_, Error>(tx.id())
+        };
+        let paid = tcc
+            .transaction("pay")
+            .key(refused)
+            .request(&SECRET)
+            .run(async |tx: &Tx| pay(tx).await.map(|_| SECRET.to_owned()))
+            .await;
+        assert_eq!(paid.is_err(), refused);
+    }
+    tcc.shutdown().await;
+    let text = String::from_utf8(text.0.lock().unwrap().clone()).unwrap();
+    for word in ["transaction", "branch", "till.hold", "phase=try", "phase=confirm", "heuristic", "refused"] {
+        assert!(text.contains(word), "{word:?} is not in the log:\n{text}");
+    }
+    assert!(!text.contains(SECRET), "a payload is in the log:\n{text}");
+}
