@@ -191,7 +191,7 @@ async fn a_hanging_call_goes_on_when_it_is_released() {
 #[tokio::test(start_paused = true)]
 async fn a_late_call_arrives_though_nobody_waits_for_it() {
     let rules = [
-        CallRule::new(CallFault::Late(Until::After(2 * LIMIT))),
+        CallRule::new(CallFault::Late(Until::After(3 * LIMIT))),
         CallRule::new(CallFault::Late(Until::Released)).on(Try),
     ];
     let rig = Rig::start(rules).await;

@@ -63,13 +63,14 @@ impl Fenced<SqlitePool> for Branch {
 
 /// Begins a transaction that holds the write lock from its start.
 async fn begin(pool: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-    match pool.begin_with("BEGIN IMMEDIATE").await {
-        Err(sqlx::Error::InvalidSavePointStatement) => {
-            discard_broken(pool).await;
-            pool.begin_with("BEGIN IMMEDIATE").await
+    // A broken connection may come back to the pool after the others were looked at: as often as there can be one.
+    for _ in 0..pool.options().get_max_connections() {
+        match pool.begin_with("BEGIN IMMEDIATE").await {
+            Err(sqlx::Error::InvalidSavePointStatement) => discard_broken(pool).await,
+            begun => return begun,
         }
-        begun => begun,
     }
+    pool.begin_with("BEGIN IMMEDIATE").await
 }
 
 async fn commit(key: BranchKey, tx: Transaction<'static, Sqlite>) -> Result<(), FenceError> {
