@@ -79,6 +79,7 @@ pub fn on_confirm(_: TokenStream, item: TokenStream) -> TokenStream {
 /// - `timeout = "30s"`: `"250ms"`, `"5s"`, `"1m"`, `"2h"`;
 /// - `key = order.id`: makes it idempotent. A repeat is compared by its request, which is all arguments, or what
 ///   `request = order` says;
+/// - `reuse_after_cancel`: with a key, it may run again after a call that was cancelled;
 /// - `independent`: it may be started inside another transaction;
 /// - `crate = some::path`: `tcc_core` under another name.
 ///

@@ -61,7 +61,11 @@ impl Command {
                 let (scenario, group, dir) = (scenario(name)?, (*group).to_owned(), dir.into());
                 Ok(Self::UntilKilled(Part { scenario, group, dir, store }))
             }
-            [other, ..] => Err(Mistake(format!("there is no command {other:?}"))),
+            names @ [first, ..] if Scenario::named(first).is_some() => {
+                let scenarios = names.iter().map(|name| scenario(name)).collect::<Result<_, _>>()?;
+                Ok(Self::Demo { scenarios, store })
+            }
+            [other, ..] => Err(Mistake(format!("there is no command and no scenario {other:?}"))),
         }
     }
 }
@@ -131,6 +135,10 @@ mod tests {
             panic!("options may come first")
         };
         assert_eq!(scenarios, [Scenario::Bought, Scenario::Refund]);
+        let Ok(Command::Demo { scenarios, .. }) = parse("refund bought") else {
+            panic!("`demo` may be left out")
+        };
+        assert_eq!(scenarios, [Scenario::Refund, Scenario::Bought]);
         let sqlite = parse("demo --store=sqlite:a=b.db");
         assert!(
             matches!(sqlite, Ok(Command::Demo { store: Some(Address::Sqlite(file)), .. }) if file == "sqlite:a=b.db")
@@ -141,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_mistake_says_what_may_be_given() {
-        assert_eq!(mistake("sell"), "there is no command \"sell\"");
+        assert_eq!(mistake("sell"), "there is no command and no scenario \"sell\"");
         assert_eq!(mistake("demo --fast"), "there is no option --fast");
         assert_eq!(mistake("--store"), "--store needs an address");
         assert_eq!(mistake("--store memory: --store memory:"), "--store is given twice");

@@ -33,7 +33,7 @@ pub struct Builder {
 #[non_exhaustive]
 pub enum StartError {
     /// The group has a name that can't be persisted.
-    #[error("the group can't have this name")]
+    #[error(transparent)]
     Group(#[from] NameError),
     /// A setting is out of range.
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub enum StartError {
     #[error(transparent)]
     Register(#[from] RegisterError),
     /// The store could not be asked for its settings.
-    #[error("the store does not answer")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The store's settings would lose transactions.
     #[error("the store can't be used as it is set up: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]

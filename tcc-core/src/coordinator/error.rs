@@ -102,7 +102,7 @@ pub enum TransactionError {
         max: Duration,
     },
     /// A name that can't be persisted. Nothing was begun.
-    #[error("the transaction can't have this name")]
+    #[error(transparent)]
     Name(#[from] NameError),
     /// The action has no handler here. The branch was not enlisted.
     #[error(
@@ -180,7 +180,7 @@ impl fmt::Display for Duplicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AnotherRequest => "its request was another one",
-            Self::Cancelled => "it was cancelled",
+            Self::Cancelled => "it was cancelled; to run again after that, say `reuse_after_cancel`",
             Self::Undecided => "it is not decided yet; ask again",
             Self::AnotherType => "its value is of another type",
             Self::Heuristic => "its participants gave mixed answers, which an operator has to resolve",

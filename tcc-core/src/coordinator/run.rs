@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::error::TransactionError;
@@ -137,6 +138,10 @@ pub(super) async fn run<T, E: From<TransactionError>>(
     };
     hang_up.disarm();
     let (result, cause) = match ended {
+        // A body that blocked its thread was not stopped at its deadline; it is too late all the same.
+        Ok(Ok(Ok(_))) if Instant::now() >= live.deadline => {
+            (Ok(Err(E::from(TransactionError::TimedOut { id: live.id }))), Cause::TimedOut)
+        }
         Ok(Ok(Ok(value))) => match keep(&value) {
             Ok(kept) => return confirm(&live, kept).instrument(span).await.map(|()| value).map_err(E::from),
             Err(error) => (Ok(Err(E::from(error))), Cause::Failed),

@@ -12,7 +12,7 @@ use super::live::Live;
 use super::recovery;
 use super::shared::chain;
 use crate::participant::{Action, ActionType, Branch, Payload, Tried, TryFailure};
-use crate::protocol::{BranchKey, Json, Phase, TxId};
+use crate::protocol::{ActionName, BranchKey, Json, Phase, TxId};
 use crate::store::BoxError;
 
 /// An open transaction: what its body calls branches on.
@@ -114,7 +114,13 @@ impl Tx {
                     tracing::debug!(attempt, error = chain(&*error), "unknown");
                     let again = Instant::now() + self.live.shared.config.backoff.delay(attempt);
                     if attempt >= A::TRIES || again >= self.live.deadline {
-                        return Err(BranchError::Unknown(error));
+                        tracing::warn!(%key, action = %action.name(), error = chain(&*error), "the answer of a try is unknown");
+                        let action = action.name().clone();
+                        return Err(BranchError::Unknown(Box::new(UnknownTry {
+                            key,
+                            action,
+                            source: error,
+                        })));
                     }
                     tokio::time::sleep_until(again).await;
                 }
@@ -199,6 +205,15 @@ impl Tx {
         json.to::<T>().map_err(unwritable)?;
         Ok(json)
     }
+}
+
+/// Which try it was whose answer is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("the try of {action} (branch {key}): {source}")]
+struct UnknownTry {
+    key: BranchKey,
+    action: ActionName,
+    source: BoxError,
 }
 
 impl std::fmt::Debug for Tx {

@@ -2,7 +2,7 @@
 //!
 //! A store knows nothing of the protocol. It keeps lists of opaque lines, appends to one only if it still ends where
 //! the writer believes, and hands out those that are due. [`StatusStore`] is the whole contract; the suite in
-//! [`testing`](crate::testing) holds a store to it.
+//! `tcc_core::testing` (feature `testing`) holds a store to it.
 
 mod error;
 mod memory;

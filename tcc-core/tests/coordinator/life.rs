@@ -290,3 +290,17 @@ async fn a_cancelled_token_begins_the_shutdown() {
     rig.tcc.shutdown().await;
     assert_eq!(rig.unfinished().await, 0);
 }
+
+/// A body that blocks its thread can't be stopped at its deadline.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_returns_after_its_deadline_is_cancelled() {
+    let rig = Rig::start().await;
+    let late = async |tx: &Tx| {
+        tx.call::<Transfer>(works(1)).await?;
+        tokio::time::advance(Duration::from_secs(4)).await;
+        Ok::<_, Error>(())
+    };
+    let error = rig.tcc.transaction("pay").timeout(Duration::from_secs(3)).run(late).await.unwrap_err();
+    let Error::Transaction(TransactionError::TimedOut { id }) = error else { panic!("{error}") };
+    cancelled(&rig, id, 1).await;
+}
