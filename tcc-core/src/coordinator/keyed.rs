@@ -16,7 +16,7 @@ use super::run::{HangUp, Transaction, run};
 use super::shared::{Shared, chain};
 use super::tx::Tx;
 use crate::participant::{Payload, TIMEOUTS};
-use crate::protocol::{Decision, Group, Json, Key, Name, Position, Record, Status, TxId, fold};
+use crate::protocol::{BranchState, Decision, Group, Json, Key, Name, Position, Record, Status, TxId, fold};
 
 /// A transaction with a key: made by [`Transaction::key`].
 #[derive(Debug)]
@@ -87,6 +87,7 @@ impl<'c> KeyedTransaction<'c> {
         let max = shared.config.max_payload;
         run(live, hang_up, body, move |value| {
             let kept = Json::of(value).map_err(|error| unwritable(id, "value", error.to_string()))?;
+            kept.to::<T>().map_err(|error| unwritable(id, "value", error.to_string()))?;
             let (value, max) = (kept.as_str().len() as u64, max as u64);
             if value > max {
                 return Err(TransactionError::Limit { id, what: "the value of the body", value, max });
@@ -141,7 +142,15 @@ async fn begin(
             let (status, why) = (Status::Trying, Duplicate::Undecided);
             return Err(TransactionError::Duplicate { id: live.id, status, why });
         }
-        tokio::time::sleep_until(next).await;
+        wait_until(shared, next).await?;
+    }
+}
+
+/// Waits, unless the coordinator closes: then nothing begins any more.
+async fn wait_until(shared: &Shared, until: Instant) -> Result<(), TransactionError> {
+    tokio::select! {
+        () = tokio::time::sleep_until(until) => Ok(()),
+        () = shared.tasks.closing().cancelled() => Err(TransactionError::Closed),
     }
 }
 
@@ -183,7 +192,7 @@ async fn before(
         if next >= live.deadline {
             return Err(TransactionError::Duplicate { id, status, why: Duplicate::Undecided });
         }
-        tokio::time::sleep_until(next).await;
+        wait_until(shared, next).await?;
     }
 }
 
@@ -207,6 +216,12 @@ fn decided(
             Some(value) => Ok(Some(Before::Value(value.clone()))),
             None => duplicate(Duplicate::AnotherType),
         },
+        // What an operator took care of by hand is not done once more, and who did it is not forgotten.
+        (Status::Cancelled, _)
+            if record.branches().iter().any(|b| matches!(b.state, BranchState::Resolved { .. })) =>
+        {
+            duplicate(Duplicate::Cancelled)
+        }
         // Its place is free once every branch is cancelled.
         (Status::Cancelled, _) if reuse => Ok(Some(Before::Cancelled(end))),
         (Status::Cancelling, _) if reuse => Ok(None),

@@ -1,5 +1,6 @@
 //! What an operator sees of a group's transactions, and may do about them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -304,9 +305,11 @@ impl<'c> Operator<'c> {
         let (who, why) = signed(who, why)?;
         let change =
             |_: &Record| Some(Change::Resolve(Resolve { id: branch, who: who.clone(), why: why.clone() }));
-        let audit = self.shared.config.audit_retention;
+        let config = &self.shared.config;
         let due = |record: &Record| match record.status() {
-            Status::Confirmed | Status::Cancelled => Due::Never { retain: Retain::For(audit) },
+            Status::Confirmed | Status::Cancelled => {
+                Due::Never { retain: Retain::For(config.retention_of(record)) }
+            }
             Status::Heuristic => Due::Never { retain: Retain::Forever },
             Status::Trying | Status::Confirming | Status::Cancelling => Due::In(Duration::ZERO),
         };
@@ -331,27 +334,31 @@ impl<'c> Operator<'c> {
 
     /// Has all decided transactions that the filter lists settled now, and says how many.
     ///
-    /// Goes through them page by page. What is lost in a race with another write is not counted: whoever wrote takes care of
+    /// Lists them page by page, then takes each once. What is lost in a race with another write is not counted: whoever wrote takes care of
     /// it.
     ///
     /// # Errors
     /// As for every call of the store; those before are then due already.
     pub async fn retry_all_now(&self, filter: &Filter) -> Result<u64, OperatorError> {
-        let (mut count, mut cursor) = (0, None);
+        // All of them first: what is retried is due again soon, and would be listed again and again.
+        let (mut ids, mut cursor) = (BTreeSet::new(), None);
         loop {
             let page = self.list(filter, cursor, STORE_PAGE).await?;
-            for item in &page.items {
-                match self.retry_now(item.id).await {
-                    Ok(retried) => count += u64::from(retried),
-                    Err(OperatorError::NotFound { .. } | OperatorError::Busy { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            ids.extend(page.items.iter().map(|item| item.id));
             match page.next {
                 Some(next) => cursor = Some(next),
-                None => return Ok(count),
+                None => break,
             }
         }
+        let mut count = 0;
+        for id in ids {
+            match self.retry_now(id).await {
+                Ok(retried) => count += u64::from(retried),
+                Err(OperatorError::NotFound { .. } | OperatorError::Busy { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
     }
 
     /// Appends what the record calls for, after whatever is the end of the log then; `false` if it calls for nothing.

@@ -14,8 +14,29 @@ use crate::protocol::{ActionName, Position, TxId};
 /// How many transactions are remembered as waiting for one participant. The others come back when they are due.
 const MOST_WAITING: usize = 10_000;
 
-/// How often those that wait are woken at most.
-const WAKE_EVERY: Duration = Duration::from_secs(1);
+/// When those that wait were woken last. A participant that answers now and then, or one request of which it can never do,
+/// would else be asked by all of them at each success: the pause doubles with each waking, as a backoff does, and begins
+/// anew after a long quiet.
+#[derive(Debug, Default)]
+struct Woken {
+    last: Option<(Instant, Duration)>,
+}
+
+/// The first pause between two wakings, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+impl Woken {
+    fn may_wake(&mut self, now: Instant) -> bool {
+        let pause = match self.last {
+            None => PAUSE.0,
+            Some((last, pause)) if now < last + pause => return false,
+            Some((last, _)) if now > last + 2 * PAUSE.1 => PAUSE.0,
+            Some((_, pause)) => (pause * 2).min(PAUSE.1),
+        };
+        self.last = Some((now, pause));
+        true
+    }
+}
 
 /// All participants that are registered.
 pub(super) struct Participants(HashMap<String, Participant>);
@@ -26,9 +47,9 @@ pub(super) struct Participant {
     /// Whether any wait, so that a success need not look.
     any_waiting: AtomicBool,
     /// Those put back into the store.
-    waiting: Mutex<Vec<Waiting>>,
-    /// When they were woken last.
-    woken: Mutex<Option<Instant>>,
+    waiting: Mutex<HashMap<TxId, Position>>,
+    /// When they were woken last, and how long to let them sleep.
+    woken: Mutex<Woken>,
     /// Those held here until their next attempt.
     works: Notify,
 }
@@ -86,29 +107,24 @@ impl Participant {
     /// Remembers a transaction to be woken by its next success.
     pub(super) fn wait(&self, waiting: Waiting) {
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < MOST_WAITING {
-            all.push(waiting);
+        if all.len() < MOST_WAITING || all.contains_key(&waiting.id) {
+            all.insert(waiting.id, waiting.position);
             self.any_waiting.store(true, Ordering::Release);
         }
     }
 
-    /// It has answered: who waited for that is to be woken. Not more often than once a second, or one that answers now and
-    /// then would be asked by all of them each time.
+    /// It has answered: who waited for that is to be woken. The less often, the more often that was in vain.
     pub(super) fn works(&self) -> Vec<Waiting> {
         if !self.any_waiting.load(Ordering::Acquire) {
             return Vec::new();
         }
-        {
-            let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-            if woken.is_some_and(|woken| woken.elapsed() < WAKE_EVERY) {
-                return Vec::new();
-            }
-            *woken = Some(Instant::now());
+        if !self.woken.lock().unwrap_or_else(PoisonError::into_inner).may_wake(Instant::now()) {
+            return Vec::new();
         }
         let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         self.any_waiting.store(false, Ordering::Release);
         self.works.notify_waiters();
-        std::mem::take(&mut *all)
+        std::mem::take(&mut *all).into_iter().map(|(id, position)| Waiting { id, position }).collect()
     }
 }
 
@@ -135,5 +151,18 @@ mod tests {
             participant.wait(Waiting { id: TxId::from_time(n, [0; 10]), position: Position::START });
         }
         assert_eq!(participant.works().len(), MOST_WAITING);
+    }
+
+    #[test]
+    fn those_that_wait_are_woken_less_and_less_often() {
+        let start = Instant::now();
+        let mut woken = Woken::default();
+        let seconds = (0..600).filter(|second| woken.may_wake(start + Duration::from_secs(*second)));
+        assert_eq!(
+            seconds.collect::<Vec<_>>(),
+            [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363, 423, 483, 543, 603][..15]
+        );
+        assert!(woken.may_wake(start + Duration::from_secs(1000)));
+        assert!(woken.may_wake(start + Duration::from_secs(1001)));
     }
 }

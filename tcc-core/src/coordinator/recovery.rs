@@ -20,6 +20,8 @@ use crate::store::{Append, Claim, Claimed, Due, Mode, Retain, StoreError};
 
 /// How many are claimed by one call.
 const BATCH: usize = 64;
+/// For how long a transaction takes up room.
+const SLOT: Duration = Duration::from_secs(1);
 /// When a log that can't be read is looked at again.
 const UNREADABLE: Backoff = Backoff { base: Duration::from_secs(600), cap: Duration::from_secs(6 * 60 * 60) };
 /// When a log of a newer format, put back for a newer instance, is looked at again.
@@ -100,8 +102,12 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
         let shared = shared.clone();
         let tasks = shared.tasks.clone();
         tasks.spawn(async move {
-            resume(&shared, id, &log, since).await;
-            drop(slot);
+            let mut resume = std::pin::pin!(resume(&shared, id, &log, since));
+            if tokio::time::timeout(SLOT, &mut resume).await.is_err() {
+                // It waits for a participant, and needs no room for that: others are not to wait for it.
+                drop(slot);
+                resume.await;
+            }
         });
     }
     Ok(next_due)

@@ -136,20 +136,23 @@ pub(super) async fn run<T, E: From<TransactionError>>(
         let body = OPEN.scope(live.id, AssertUnwindSafe(body(&tx)).catch_unwind());
         tokio::time::timeout_at(live.deadline, body).instrument(span.clone()).await
     };
-    hang_up.disarm();
     let (result, cause) = match ended {
         // A body that blocked its thread was not stopped at its deadline; it is too late all the same.
         Ok(Ok(Ok(_))) if Instant::now() >= live.deadline => {
             (Ok(Err(E::from(TransactionError::TimedOut { id: live.id }))), Cause::TimedOut)
         }
         Ok(Ok(Ok(value))) => match keep(&value) {
-            Ok(kept) => return confirm(&live, kept).instrument(span).await.map(|()| value).map_err(E::from),
+            Ok(kept) => {
+                hang_up.disarm();
+                return confirm(&live, kept).instrument(span).await.map(|()| value).map_err(E::from);
+            }
             Err(error) => (Ok(Err(E::from(error))), Cause::Failed),
         },
         Ok(Ok(Err(error))) => (Ok(Err(error)), Cause::Failed),
         Ok(Err(panic)) => (Err(panic), Cause::Panicked),
         Err(_) => (Ok(Err(E::from(TransactionError::TimedOut { id: live.id }))), Cause::TimedOut),
     };
+    hang_up.disarm();
     cancel(&live, cause).instrument(span).await;
     match result {
         Ok(result) => result,

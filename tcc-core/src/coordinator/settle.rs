@@ -52,8 +52,8 @@ pub(super) struct Settling {
     in_order: Vec<Step>,
     /// What the log does not have yet.
     progress: Settle,
-    /// The time until the earliest of those branches that are not waited for here.
-    later: Option<Duration>,
+    /// Branches that are not waited for here, and when they are to be asked again.
+    later: Vec<(Step, Instant)>,
 }
 
 /// The answer to one attempt at one branch.
@@ -73,6 +73,8 @@ enum NotSettled {
     Answer(SettleError),
     /// No participant here knows the action: another instance may.
     Unknown(UnknownAction),
+    /// It had not its turn when the coordinator closed.
+    Closing,
 }
 
 /// Somebody else has the transaction now.
@@ -98,7 +100,7 @@ impl Settling {
             first_left: 0,
             in_order: Vec::new(),
             progress: Settle::default(),
-            later: None,
+            later: Vec::new(),
         }
     }
 
@@ -158,12 +160,16 @@ impl Settling {
     async fn drive(&mut self, first_only: bool) -> Result<(), LeaseLost> {
         while !(first_only && self.first_left == 0) {
             let renew_at = self.since + self.shared.config.lease / 2;
+            let later = self.earliest();
             tokio::select! {
                 biased;
                 answer = self.calls.next() => match answer {
                     Some(answer) => self.take(answer),
                     None => return Ok(()),
                 },
+                () = tokio::time::sleep_until(later.unwrap_or(renew_at)), if later.is_some_and(|at| at < renew_at) => {
+                    self.resume_later();
+                }
                 () = tokio::time::sleep_until(renew_at) => self.renew().await?,
             }
         }
@@ -187,14 +193,16 @@ impl Settling {
                 if delay <= self.shared.config.lease / 2 && !self.shared.tasks.closing().is_cancelled() {
                     return self.attempt(id, phase, delay, false);
                 }
-                return self.put_off(delay);
+                return self.put_off(id, phase, delay);
             }
             Err(NotSettled::Unknown(error)) => {
                 let delay = self.fail(id, phase, attempt, error.to_string());
                 // Long enough for all other instances to have looked when it is due, so that they are as quick as this one.
                 let lease = self.shared.config.lease;
-                return self.put_off(delay.max(lease + random::up_to(lease)));
+                return self.put_off(id, phase, delay.max(lease + random::up_to(lease)));
             }
+            // No attempt was made: at once, for another instance.
+            Err(NotSettled::Closing) => return self.put_off(id, phase, Duration::ZERO),
         };
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.settled.push(Settled { id, phase, verdict });
@@ -230,9 +238,26 @@ impl Settling {
         });
     }
 
-    /// Leaves a branch to whoever claims the transaction when it is due again.
-    fn put_off(&mut self, delay: Duration) {
-        self.later = Some(self.later.map_or(delay, |later| later.min(delay)));
+    /// Leaves a branch to whoever claims the transaction when it is due again; or to this holder, if another branch keeps it
+    /// for so long.
+    fn put_off(&mut self, id: BranchId, phase: Decision, delay: Duration) {
+        self.later.push((Step { id, phase }, Instant::now() + delay));
+    }
+
+    /// When the first of those put off is to be asked again.
+    fn earliest(&self) -> Option<Instant> {
+        self.later.iter().map(|(_, at)| *at).min()
+    }
+
+    /// Asks those put off whose time has come while others kept the transaction here.
+    fn resume_later(&mut self) {
+        let now = Instant::now();
+        let (due, later) = std::mem::take(&mut self.later).into_iter().partition(|(_, at)| *at <= now);
+        self.later = later;
+        let due: Vec<(Step, Instant)> = due;
+        for (step, _) in due {
+            self.attempt(step.id, step.phase, Duration::ZERO, false);
+        }
     }
 
     fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
@@ -252,7 +277,9 @@ impl Settling {
                 tokio::select! {
                     () = tokio::time::sleep(delay) => {}
                     () = call.participant_works() => {}
-                    () = call.shared.tasks.closing().cancelled() => {}
+                    () = call.shared.tasks.closing().cancelled() => {
+                        return Answer { id, phase, attempt, first, result: Err(NotSettled::Closing) };
+                    }
                 }
             }
             Answer { id, phase, attempt, first, result: call.make().await }
@@ -308,16 +335,20 @@ impl Settling {
                     tx = %self.id, name = %record.name(),
                     "a transaction is heuristic: a participant refused what was decided; an operator has to resolve it"
                 );
-                if self.put_down(progress, Due::Never { retain: Retain::Forever }).await {
-                    for branch in record.branches() {
-                        if let BranchState::Refused { phase, why } = &branch.state {
-                            self.alert(branch.id, *phase, 0, why, &self.shared.config.on_heuristic);
-                        }
+                // Before it is written: rather twice than never.
+                for branch in record.branches() {
+                    if let BranchState::Refused { phase, why } = &branch.state {
+                        self.alert(branch.id, *phase, 0, why, &self.shared.config.on_heuristic);
                     }
                 }
+                self.put_down(progress, Due::Never { retain: Retain::Forever }).await;
             }
             Status::Trying | Status::Confirming | Status::Cancelling => {
-                let due = Due::In(self.later.unwrap_or(self.shared.config.backoff.base));
+                let now = Instant::now();
+                let wait = self
+                    .earliest()
+                    .map_or(self.shared.config.backoff.base, |at| at.saturating_duration_since(now));
+                let due = Due::In(wait);
                 if self.put_down(progress, due).await {
                     self.wait_for_participants();
                 }
@@ -431,7 +462,14 @@ impl Call {
         let participant = self.shared.participants.of_action(action.name());
         // Waiting for its turn does not count as its time.
         let _permit = match participant {
-            Some(participant) => participant.call().await,
+            Some(participant) => {
+                let closing = self.shared.tasks.closing();
+                tokio::select! {
+                    biased;
+                    permit = participant.call() => permit,
+                    () = closing.cancelled() => return Err(NotSettled::Closing),
+                }
+            }
             None => None,
         };
         let until = Instant::now() + self.shared.limit(action);

@@ -7,6 +7,7 @@
 //! 3. [`Doubt::NoLog`] is no answer, and neither is a read that failed.
 
 use super::apply::fold;
+use super::change::Change;
 use super::encoding::LogError;
 use super::id::Op;
 use super::log::{Log, Position};
@@ -22,8 +23,9 @@ pub enum Doubt {
     /// The write is not in the log, and never will be: another coordinator claimed the transaction undecided, so it
     /// will be cancelled.
     Claimed(Box<Record>),
-    /// The write was to begin the transaction, and there is another log under its id: an earlier call with the same key
-    /// (or this one, begun, cancelled by another and shrunk to a tombstone: no try was called).
+    /// There is another log under its id: of an earlier call with the same key, if the write was to begin the transaction (or
+    /// of this one, begun, cancelled by another and shrunk to a tombstone: no try was called); else of a later call, which took
+    /// the place of this one when it had been cancelled.
     Taken(Box<Record>),
     /// The log still ends where the write was to follow. The write may still arrive.
     Open,
@@ -55,6 +57,15 @@ pub fn judge(op: Op, after: Position, log: Option<&Log>) -> Result<Doubt, LogErr
     }
     if log.position().entries > after.entries && record.is_claimed() {
         return Ok(Doubt::Claimed(record));
+    }
+    // Another run of its key took the place of this one, which was cancelled to its end before.
+    let first = log.position().entries + 1 - log.entries().len() as u32;
+    let begun = log
+        .entries()
+        .first()
+        .is_some_and(|entry| matches!(Change::decode(entry.line()), Ok(Change::Begin(_))));
+    if first > after.entries && begun {
+        return Ok(Doubt::Taken(record));
     }
     Ok(Doubt::Lost(log.position()))
 }
