@@ -120,7 +120,7 @@ async fn a_folder_can_be_audited() {
 #[test]
 fn mistakes_are_explained() {
     for (args, said) in [
-        (&["sell"][..], "there is no command \"sell\""),
+        (&["sell"][..], "there is no command and no scenario \"sell\""),
         (&["demo", "bougth"], "there is no scenario \"bougth\"; there are: bought, out-of-stock"),
         (&["--fast"], "there is no option --fast"),
         (&["--store", "postgres://ann:secret@db/shop"], "give sqlite:FILE, redis://HOST or memory:"),
