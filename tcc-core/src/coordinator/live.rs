@@ -261,7 +261,7 @@ impl Live {
                     Ok(Begun::Anew)
                 }
                 Ok(Written::Taken(_) | Written::Superseded(_)) => Ok(Begun::Before),
-                // Another call took the place of the same tombstone.
+                // The tombstone that it was to take the place of went in between.
                 Err(WriteError::Lost { .. }) if append.mode == Mode::Replace => Ok(Begun::Before),
                 Ok(Written::Overtaken) => Err(TransactionError::TimedOut { id: live.id }),
                 Err(error) => Err(live.undecided(error)),
