@@ -75,7 +75,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `Ok` confirms. `Err`, a panic, the deadline, and dropping the future cancel.
+//! `Ok` confirms. `Err`, a panic, the deadline, and dropping the future cancel. The caller is back when the decision is
+//! durable and each branch had its first attempt; [`Coordinator::settled`] waits for the end, [`Coordinator::outcome`]
+//! asks.
 //!
 //! # Unknown is not refused
 //!
@@ -84,7 +86,61 @@
 //! [`refuse`] in a try gives the body a typed [`BranchError::Refused`]; [`SettleError::refuse`] in a confirm or cancel
 //! makes the transaction *heuristic*, to be resolved by an operator.
 //!
-//! A body may survive a branch that failed, and still confirm the others: what is not acknowledged is cancelled.
+//! # Several branches
+//!
+//! Branches may follow one another or start together; those that start together cost one write of the store. A body may
+//! survive a branch that failed, and still confirm the others: what is not acknowledged is cancelled.
+//!
+//! ```
+//! # use tcc_core::{Branch, BranchError, Never, Settled, TransactionError, Tried, Tx, participant, refuse};
+//! # struct Inventory; struct Wallet; struct Coupons; struct Mail;
+//! # #[participant("inventory")] impl Inventory {
+//! #     #[action(cancel = release)] async fn reserve(&self, cx: &Branch, n: u32) -> Tried<u32, Never> { Ok(n) }
+//! #     async fn release(&self, cx: &Branch, n: u32, _: Option<u32>) -> Settled { Ok(()) }
+//! # }
+//! # #[participant("wallet")] impl Wallet {
+//! #     #[action(cancel = refund)] async fn freeze(&self, cx: &Branch, n: u32) -> Tried<u32, Never> { Ok(n) }
+//! #     async fn refund(&self, cx: &Branch, n: u32, _: Option<u32>) -> Settled { Ok(()) }
+//! # }
+//! # #[participant("coupons")] impl Coupons {
+//! #     #[action(cancel = restore)] async fn spend(&self, cx: &Branch, c: String) -> Tried<u32, String> { refuse("spent".into()) }
+//! #     async fn restore(&self, cx: &Branch, c: String, _: Option<u32>) -> Settled { Ok(()) }
+//! # }
+//! #[participant("mail")]
+//! impl Mail {
+//!     /// No try: it is called if, and when, the transaction confirms. A reliable message.
+//!     #[on_confirm]
+//!     async fn receipt(&self, cx: &Branch, to: String) -> Settled {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[derive(Debug, thiserror::Error)]
+//! # enum Error {
+//! #     #[error(transparent)] Branch(#[from] BranchError<Never>),
+//! #     #[error(transparent)] Transaction(#[from] TransactionError),
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let tcc = tcc_core::Coordinator::builder("shop", tcc_core::store::MemoryStore::new());
+//! # let tcc = tcc.register(Inventory).register(Wallet).register(Coupons).register(Mail).start().await?;
+//! let price = tcc.run("checkout", async |tx: &Tx| {
+//!     let rebate = match tx.on::<Coupons>().spend("SPRING".into()).await {
+//!         Ok(rebate) => rebate,
+//!         Err(BranchError::Refused(_)) => 0, // then without: this branch alone is cancelled
+//!         Err(_) => 0,
+//!     };
+//!     let (_, price) = tokio::try_join!(
+//!         tx.on::<Inventory>().reserve(3),
+//!         tx.on::<Wallet>().freeze(30 - rebate),
+//!     )?;
+//!     tx.on::<Mail>().receipt("ann@example.com".into()).await?;
+//!     Ok::<_, Error>(price)
+//! }).await?;
+//! assert_eq!(price, 30);
+//! # tcc.shutdown().await;
+//! # Ok(()) }
+//! ```
 //!
 //! # The fence
 //!
@@ -99,6 +155,71 @@
 //! | confirm | refused (without a try: insert, run) | mark, run | skip | refused | refused again |
 //! | cancel | insert a mark, skip | mark, run | refused | skip | refused again |
 //!
+//! # Once only
+//!
+//! A key makes a business operation idempotent: the same name and key never run twice for as long as
+//! [`Builder::key_retention`] says, and a repeat gets the first call's value.
+//!
+//! ```
+//! # use tcc_core::{Coordinator, TransactionError, Tx, store::MemoryStore};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let tcc = Coordinator::builder("shop", MemoryStore::new()).start().await?;
+//! for ran in [true, false] {
+//!     let mut called = false;
+//!     let checkout = tcc.transaction("checkout").key("order-17").request(&("apple", 3));
+//!     let total = checkout.run(async |_: &Tx| {
+//!         called = true;
+//!         Ok::<u32, TransactionError>(30)
+//!     }).await?;
+//!     assert_eq!((total, called), (30, ran));
+//! }
+//! # tcc.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! With the macro: `#[transactional(key = order.id)]`. Another request with the same key is
+//! [`TransactionError::Duplicate`].
+//!
+//! # Deploys
+//!
+//! Names and payloads are persisted, so they outlive a release. An action that is not known to an instance is put back for
+//! another; nothing is guessed. A payload that changes gets a new `version`, handled beside the old one for as long as
+//! old transactions live: see [`macro@action`].
+//!
+//! # Operators
+//!
+//! [`Coordinator::operator`] lists what is unfinished, shows a log as a timeline, cancels what is undecided, retries, and
+//! resolves what a participant has refused; who and why are kept. [`Builder::on_stuck`] and [`Builder::on_heuristic`] call
+//! for help.
+//!
+//! ```
+//! # use tcc_core::{Coordinator, Filter, store::MemoryStore};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let tcc = Coordinator::builder("shop", MemoryStore::new()).start().await?;
+//! let stuck = Filter::new().failed_attempts(10);
+//! let page = tcc.operator().list(&stuck, None, 100).await?;
+//! for transaction in &page.items {
+//!     println!("{} {}", transaction.id, transaction.record.status());
+//! }
+//! tcc.operator().retry_all_now(&stuck).await?; // the outage is over: don't wait for the backoff
+//! # tcc.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # A store of your own
+//!
+//! Implement [`StatusStore`](store::StatusStore): append if the log still ends where the writer believes, claim what is
+//! due, read, list. It knows nothing of the protocol. One macro line runs the conformance suite on it, with one test for
+//! each promise of the contract:
+//!
+//! ```text
+//! tcc_core::testing::store_suite!(MyFixture);
+//! ```
+//!
+//! `testing` has the same for an action of your own, and a `FaultStore` and a `FaultParticipant` that fail by plan.
+//!
 //! # Parts
 //!
 //! - [`mod@participant`]: what an action is, and what it answers. The macros [`macro@participant`], [`macro@action`] and
@@ -108,17 +229,8 @@
 //! - [`protocol`]: the pure machine beneath: changes, records, the transition table.
 //! - [`store`]: the contract of a status store, and [`MemoryStore`](store::MemoryStore). Durable stores are in crates of
 //!   their own: `tcc-redis`, `tcc-sqlx`.
-//! - `testing` (feature `testing`): the conformance suite for a store of your own, and stores and participants that
-//!   fail by plan.
-//!
-//! # A store of your own
-//!
-//! Implement [`StatusStore`](store::StatusStore): append if the log still ends where the writer believes, claim what is
-//! due, read, list. It knows nothing of the protocol. One macro line runs the conformance suite on it:
-//!
-//! ```text
-//! tcc_core::testing::store_suite!(MyFixture);
-//! ```
+//! - `testing` (feature `testing`): the conformance suites for a store and for an action of your own, and stores and
+//!   participants that fail by plan.
 
 #[doc(hidden)]
 #[path = "private.rs"]
