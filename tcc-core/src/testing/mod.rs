@@ -32,16 +32,19 @@
 //! A failure names the promise of the contract that broke, what was found, and how to mend it. [`store_cases`] gives
 //! the same cases as a table, for a harness of one's own.
 
+mod case;
 mod cases;
 mod fault;
 mod fault_participant;
 mod plan;
+mod poll;
 mod suite;
 
+pub use case::{Broken, Case};
 pub use fault::FaultStore;
 pub use fault_participant::{CallFault, CallFaults, CallRule, FaultParticipant, LateAnswer, Struck};
 pub use plan::{Call, Fault, FaultKind, Faults, Rates, Rule, Until};
-pub use suite::{Broken, Case, StoreFixture, Suite, run_store_case, store_cases};
+pub use suite::{StoreFixture, Suite, run_store_case, store_cases};
 
 #[doc(inline)]
 pub use crate::store_suite;
