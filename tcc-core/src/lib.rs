@@ -108,8 +108,8 @@
 //! - [`protocol`]: the pure machine beneath: changes, records, the transition table.
 //! - [`store`]: the contract of a status store, and [`MemoryStore`](store::MemoryStore). Durable stores are in crates of
 //!   their own: `tcc-redis`, `tcc-sqlx`.
-//! - `testing` (feature `testing`): the conformance suite for a store of your own, and stores and participants that
-//!   fail by plan.
+//! - `testing` (feature `testing`): the conformance suites for an action and for a store of your own, and stores and
+//!   participants that fail by plan.
 //!
 //! # A store of your own
 //!

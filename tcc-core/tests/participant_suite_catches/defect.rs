@@ -1,0 +1,74 @@
+//! The defects, one for each way in which an action may break a promise.
+
+/// What is wrong with an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Defect {
+    None,
+
+    // The fixture, and what nothing unusual happens to.
+    StartIsShared,
+    RequestCannotBeHad,
+    RunsOutOfNothing,
+    OutputCannotBeRead,
+    TryFails,
+    ConfirmFails,
+    CancelFails,
+    CancelForgets,
+    CancelNeedsTheOutput,
+    RefusedTryIsDone,
+    RefusedTryLeavesHalf,
+
+    // Repeats.
+    NoFence,
+    BalanceBeforeRepeat,
+    OutputDiffers,
+    RepeatPanics,
+    RepeatHangs,
+    ConfirmPaysTwice,
+    ConfirmAgainIsRefused,
+    CancelGivesTwice,
+    CancelAgainIsRefused,
+    RefusalIsForgotten,
+    RefusalDiffers,
+
+    // Orders.
+    CancelWithoutTryFails,
+    CancelWithoutTryGivesBack,
+    CancelLeavesNoMark,
+    LateTryIsDone,
+    LateTryTakes,
+    ConfirmTakesTheCancelled,
+    ConfirmOfTheCancelledIsDone,
+    CancelGivesBackTheConfirmed,
+    CancelOfTheConfirmedIsDone,
+    ConfirmWithoutTryIsDone,
+    ConfirmWithoutTryLeavesNoMark,
+    ConfirmOfTheRefusedIsDone,
+    CancelAfterTheLostConfirmGivesBack,
+    CancelOfTheRefusedFails,
+    CancelOfTheRefusedGivesBack,
+    RepeatReopensTheConfirmed,
+
+    // Calls that are dropped.
+    RowIsCommittedFirst,
+    EffectIsCommittedFirst,
+    RefusalTakesFirst,
+    ConfirmIsTwoWrites,
+    CancelIsTwoWrites,
+    DroppedTryHoldsUpItsCancel,
+    DroppedTryLocksTheData,
+
+    // Calls at once.
+    TryLooksThenWrites,
+    ConfirmLooksThenWrites,
+    CancelLooksThenWrites,
+    SecondTryIsRefused,
+    SecondTryHasItsOwnOutput,
+    CancelOfATryUnderWayIsRefused,
+
+    // The key.
+    RowIsOfTheTransaction,
+    RowIsOfTheNumber,
+    RowForgetsTheRun,
+    CancelGivesBackAllOfATransaction,
+}

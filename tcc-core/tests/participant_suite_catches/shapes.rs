@@ -1,0 +1,314 @@
+//! Sound actions of every shape pass: a saga step, what has no cancel, a message, what never refuses, what leaves a mark.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use tcc_core::protocol::BranchKey;
+use tcc_core::testing::{ParticipantFixture, participant_suite};
+use tcc_core::{Branch, Never, SettleError, Settled, Tried, TryFailure, participant, refuse};
+use tokio::task::yield_now;
+
+/// A desk where seats are booked, whose data are in memory.
+#[derive(Default)]
+struct Desk {
+    data: Mutex<Data>,
+}
+
+#[derive(Default)]
+struct Data {
+    /// By branch, whether it is cancelled. With what it holds: the fence's row, and the effect, are one.
+    seats: BTreeMap<BranchKey, (Option<u32>, bool)>,
+    letters: BTreeMap<BranchKey, String>,
+}
+
+const SEATS: usize = 2;
+
+#[participant("desk")]
+impl Desk {
+    /// A saga step: booked at once, and undone if need be.
+    #[action(cancel = give_up)]
+    async fn book(&self, cx: &Branch, seat: u32) -> Tried<u32, String> {
+        yield_now().await;
+        match self.book_seat(cx.key(), seat) {
+            Some(answer) => answer,
+            None => refuse("the house is full".to_owned()),
+        }
+    }
+
+    async fn give_up(&self, cx: &Branch, _: u32, _: Option<u32>) -> Settled {
+        yield_now().await;
+        self.data().seats.entry(cx.key()).or_default().1 = true;
+        Ok(())
+    }
+
+    /// Nothing is changed, so there is nothing to undo, and nothing to refuse.
+    #[action(cancel = none)]
+    async fn look(&self, _: &Branch, _: ()) -> Tried<usize, Never> {
+        yield_now().await;
+        Ok(self.data().taken())
+    }
+
+    /// Sent once all is confirmed.
+    #[on_confirm]
+    async fn write(&self, cx: &Branch, text: String) -> Settled {
+        yield_now().await;
+        self.data().letters.entry(cx.key()).or_insert(text);
+        Ok(())
+    }
+}
+
+impl Desk {
+    fn data(&self) -> MutexGuard<'_, Data> {
+        self.data.lock().unwrap()
+    }
+
+    /// `None`: there is no such seat, or none left. A refusal leaves a row without a seat.
+    fn book_seat(&self, key: BranchKey, seat: u32) -> Option<Tried<u32, String>> {
+        let mut data = self.data();
+        match data.seats.get(&key) {
+            Some((_, true)) => return Some(Err(TryFailure::TooLate)),
+            Some((seat, false)) => return seat.map(Ok),
+            None => {}
+        }
+        let had = seat < 100 && data.taken() < SEATS;
+        data.seats.insert(key, (had.then_some(seat), false));
+        had.then_some(Ok(seat))
+    }
+}
+
+impl Data {
+    fn taken(&self) -> usize {
+        self.seats.values().filter(|(seat, cancelled)| seat.is_some() && !cancelled).count()
+    }
+}
+
+mod saga {
+    use super::*;
+
+    struct Book(Desk);
+
+    #[async_trait]
+    impl ParticipantFixture for Book {
+        type Action = DeskBook;
+        type Service = Desk;
+        /// Seats that are taken, and seats that were given up: the mark that a cancel leaves.
+        type State = (usize, usize);
+
+        const CONFIRM: bool = false;
+
+        async fn start() -> Self {
+            Self(Desk::default())
+        }
+
+        fn service(&self) -> &Desk {
+            &self.0
+        }
+
+        fn request(&self, number: u32) -> u32 {
+            number
+        }
+
+        fn refused(&self) -> Option<u32> {
+            Some(100)
+        }
+
+        async fn state(&self) -> (usize, usize) {
+            let data = self.0.data();
+            let given_up =
+                data.seats.values().filter(|(seat, cancelled)| seat.is_some() && *cancelled).count();
+            (data.taken(), given_up)
+        }
+
+        fn undone(before: &(usize, usize), after: &(usize, usize)) -> bool {
+            before.0 == after.0
+        }
+    }
+
+    participant_suite!(Book, start_paused = true);
+}
+
+mod without_a_cancel {
+    use super::*;
+
+    struct Look(Desk);
+
+    #[async_trait]
+    impl ParticipantFixture for Look {
+        type Action = DeskLook;
+        type Service = Desk;
+        type State = usize;
+
+        const CONFIRM: bool = false;
+        const CANCEL: bool = false;
+
+        async fn start() -> Self {
+            Self(Desk::default())
+        }
+
+        fn service(&self) -> &Desk {
+            &self.0
+        }
+
+        fn request(&self, _: u32) {}
+
+        fn refused(&self) -> Option<()> {
+            None
+        }
+
+        async fn state(&self) -> usize {
+            self.0.data().taken()
+        }
+    }
+
+    participant_suite!(Look, start_paused = true);
+}
+
+mod on_confirm {
+    use super::*;
+
+    struct Write(Desk);
+
+    #[async_trait]
+    impl ParticipantFixture for Write {
+        type Action = DeskWrite;
+        type Service = Desk;
+        type State = Vec<String>;
+
+        async fn start() -> Self {
+            Self(Desk::default())
+        }
+
+        fn service(&self) -> &Desk {
+            &self.0
+        }
+
+        fn request(&self, number: u32) -> String {
+            format!("letter {number}")
+        }
+
+        fn refused(&self) -> Option<String> {
+            None
+        }
+
+        async fn state(&self) -> Vec<String> {
+            self.0.data().letters.values().cloned().collect()
+        }
+    }
+
+    participant_suite!(Write, start_paused = true);
+}
+
+/// What only these shapes can break.
+mod caught {
+    use tcc_core::testing::{ParticipantSuite, participant_cases};
+
+    use super::*;
+
+    /// Breaks promises that the shapes above keep.
+    struct Flawed {
+        done: Mutex<u32>,
+    }
+
+    #[participant("post")]
+    impl Flawed {
+        /// A repeat sends another letter.
+        #[on_confirm]
+        async fn send(&self, _: &Branch, _: ()) -> Settled {
+            *self.done.lock().unwrap() += 1;
+            Ok(())
+        }
+
+        /// It has no cancel, and would need one.
+        #[action(cancel = none)]
+        async fn stamp(&self, _: &Branch, _: ()) -> Tried<(), Never> {
+            *self.done.lock().unwrap() = 1;
+            Ok(())
+        }
+
+        /// It says never to whatever comes after the try.
+        #[action(confirm = never, cancel = never_either)]
+        async fn weigh(&self, _: &Branch, _: ()) -> Tried<(), Never> {
+            Ok(())
+        }
+
+        async fn never(&self, _: &Branch, _: (), _: ()) -> Settled {
+            Err(SettleError::refuse("never"))
+        }
+
+        async fn never_either(&self, _: &Branch, _: (), _: Option<()>) -> Settled {
+            Err(SettleError::refuse("never"))
+        }
+    }
+
+    macro_rules! fixture {
+        ($fixture:ident: $action:ident, $confirm:literal, $cancel:literal) => {
+            struct $fixture(Flawed);
+
+            #[async_trait]
+            impl ParticipantFixture for $fixture {
+                type Action = $action;
+                type Service = Flawed;
+                type State = u32;
+
+                const CONFIRM: bool = $confirm;
+                const CANCEL: bool = $cancel;
+
+                async fn start() -> Self {
+                    Self(Flawed { done: Mutex::new(0) })
+                }
+
+                fn service(&self) -> &Flawed {
+                    &self.0
+                }
+
+                fn request(&self, _: u32) {}
+
+                fn refused(&self) -> Option<()> {
+                    None
+                }
+
+                async fn state(&self) -> u32 {
+                    *self.0.done.lock().unwrap()
+                }
+            }
+        };
+    }
+
+    fixture!(Send: FlawedSend, true, true);
+    fixture!(Stamp: FlawedStamp, false, false);
+    fixture!(WeighWithoutConfirm: FlawedWeigh, false, true);
+    fixture!(WeighWithoutCancel: FlawedWeigh, true, false);
+
+    async fn promise_that_breaks<F: ParticipantFixture>(case: &str) -> &'static str {
+        let case = participant_cases().iter().find(|of| of.name() == case).unwrap();
+        case.run(&ParticipantSuite::of::<F>()).await.unwrap_err().promise
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_is_sent_twice() {
+        for case in [
+            "a_repeated_confirm_has_one_effect",
+            "two_confirms_at_once_have_one_effect",
+            "a_dropped_confirm_is_whole_or_absent",
+            "every_order_of_phases_keeps_the_promises",
+        ] {
+            promise_that_breaks::<Send>(case).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_without_a_cancel_that_takes_something() {
+        let promise = promise_that_breaks::<Stamp>("a_cancel_gives_back_what_the_try_took").await;
+        assert!(promise.contains("has no cancel has nothing to undo"), "{promise}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_that_the_fixture_says_it_has_not() {
+        let promise = promise_that_breaks::<WeighWithoutConfirm>("every_phase_is_answered").await;
+        assert!(promise.contains("the confirm of an action that has none"), "{promise}");
+        let promise =
+            promise_that_breaks::<WeighWithoutCancel>("a_cancel_gives_back_what_the_try_took").await;
+        assert!(promise.contains("the cancel of an action that has none"), "{promise}");
+    }
+}
