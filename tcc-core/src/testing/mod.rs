@@ -74,7 +74,6 @@
 //!
 //! struct Freeze(Wallet);
 //!
-//! #[async_trait::async_trait]
 //! impl ParticipantFixture for Freeze {
 //!     type Action = WalletFreeze;
 //!     type Service = Wallet;

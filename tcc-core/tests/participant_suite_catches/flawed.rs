@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tcc_core::protocol::{BranchKey, TxId};
 use tcc_core::testing::ParticipantFixture;
@@ -104,7 +103,6 @@ impl Flawed {
     }
 }
 
-#[async_trait]
 impl ParticipantFixture for Flawed {
     type Action = Reserve;
     type Service = Self;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use async_trait::async_trait;
 use tcc_core::protocol::BranchKey;
 use tcc_core::testing::{ParticipantFixture, participant_suite};
 use tcc_core::{Branch, Never, SettleError, Settled, Tried, TryFailure, participant, refuse};
@@ -88,7 +87,6 @@ mod saga {
 
     struct Book(Desk);
 
-    #[async_trait]
     impl ParticipantFixture for Book {
         type Action = DeskBook;
         type Service = Desk;
@@ -133,7 +131,6 @@ mod without_a_cancel {
 
     struct Look(Desk);
 
-    #[async_trait]
     impl ParticipantFixture for Look {
         type Action = DeskLook;
         type Service = Desk;
@@ -169,7 +166,6 @@ mod on_confirm {
 
     struct Write(Desk);
 
-    #[async_trait]
     impl ParticipantFixture for Write {
         type Action = DeskWrite;
         type Service = Desk;
@@ -245,7 +241,6 @@ mod caught {
         ($fixture:ident: $action:ident, $confirm:literal, $cancel:literal) => {
             struct $fixture(Flawed);
 
-            #[async_trait]
             impl ParticipantFixture for $fixture {
                 type Action = $action;
                 type Service = Flawed;

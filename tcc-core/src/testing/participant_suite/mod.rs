@@ -17,8 +17,6 @@ mod table;
 use std::fmt;
 use std::future::Future;
 
-use async_trait::async_trait;
-
 use super::case::{Case, run_case};
 use crate::participant::{ActionType, Handler};
 use learned::Learned;
@@ -27,7 +25,6 @@ use subject::{Start, Traits};
 /// What a participant's author gives the suite: her service, what it is to be asked, and what her data say.
 ///
 /// The example is in [`testing`](crate::testing#an-action-of-ones-own-proved).
-#[async_trait]
 pub trait ParticipantFixture: Send + Sync + 'static {
     /// The action under test. An `#[on_confirm]` action has no try, so the cases about tries pass of themselves.
     type Action: ActionType;
@@ -58,7 +55,7 @@ pub trait ParticipantFixture: Send + Sync + 'static {
     /// same, and whatever was done to another service has left no trace in it.
     ///
     /// A case starts as many as it needs, one after the other, and drops them.
-    async fn start() -> Self
+    fn start() -> impl Future<Output = Self> + Send
     where
         Self: Sized;
 
@@ -76,7 +73,7 @@ pub trait ParticipantFixture: Send + Sync + 'static {
     /// fence: two services that were asked the same are in the same state.
     ///
     /// It is read while no call is under way, through a connection of its own if that is easier.
-    async fn state(&self) -> Self::State;
+    fn state(&self) -> impl Future<Output = Self::State> + Send;
 
     /// Whether nothing of a branch is left, given what her data said before it and say after its cancel: by default,
     /// whether both are the same. Say otherwise if a cancel leaves something to be seen, such as an order that is now
