@@ -1,15 +1,20 @@
 //! The defects, one for each way in which an action may break a promise.
 
-/// What is wrong with an action.
+/// What is wrong with an action; with the first three, nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Defect {
     None,
+    /// Its phases wait for each other, as with one connection.
+    Waits,
+    /// Its phases do not wait for each other: *unknown*, ask again.
+    DoesNotWait,
 
     // The fixture, and what nothing unusual happens to.
     StartIsShared,
     RequestCannotBeHad,
     RunsOutOfNothing,
     OutputCannotBeRead,
+    OutputIsReadAsAnother,
     TryFails,
     ConfirmFails,
     CancelFails,
@@ -21,6 +26,8 @@ pub(crate) enum Defect {
     // Repeats.
     NoFence,
     BalanceBeforeRepeat,
+    RepeatTakesWhatIsLeft,
+    ConfirmChecksTheBalance,
     OutputDiffers,
     RepeatPanics,
     RepeatHangs,
@@ -55,6 +62,7 @@ pub(crate) enum Defect {
     RefusalTakesFirst,
     ConfirmIsTwoWrites,
     CancelIsTwoWrites,
+    DroppedTryIsHalfUntilRepeated,
     DroppedTryHoldsUpItsCancel,
     DroppedTryLocksTheData,
 
@@ -71,4 +79,7 @@ pub(crate) enum Defect {
     RowIsOfTheNumber,
     RowForgetsTheRun,
     CancelGivesBackAllOfATransaction,
+    CancelMarksAllOfATransaction,
+    ConfirmLooksAtAllOfATransaction,
+    ConfirmTakesAllOfATransaction,
 }

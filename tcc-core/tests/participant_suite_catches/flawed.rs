@@ -31,7 +31,10 @@ pub(crate) struct Hold {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Mark {
+    #[serde(alias = "Lost")]
     Plain,
+    #[serde(rename(deserialize = "never"))]
+    Lost,
     #[serde(rename(serialize = "unreadable"))]
     Unreadable,
 }
@@ -72,7 +75,9 @@ struct Data {
     rows: BTreeMap<String, Row>,
     /// Holds that were ever made.
     serial: u32,
-    /// Tries that are under way.
+    /// A try has taken from the one account, and not yet put into the other.
+    half: bool,
+    /// Calls that are under way.
     busy: u32,
 }
 
@@ -80,18 +85,36 @@ struct Data {
 pub(crate) struct Flawed {
     defect: Defect,
     data: Arc<Mutex<Data>>,
+    /// Held for as long as a call takes, by those who wait.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A call is under way.
+struct Busy<'a> {
+    flawed: &'a Flawed,
+    /// Whether it stays so if the call is dropped.
+    stays: bool,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if !self.stays {
+            self.flawed.data().busy -= 1;
+        }
+    }
 }
 
 impl Flawed {
     pub(crate) fn with(defect: Defect) -> Self {
         let available = if defect == D::RunsOutOfNothing { 1_000 } else { 10 };
-        let data = Data { available, frozen: 0, sold: 0, rows: BTreeMap::new(), serial: 0, busy: 0 };
-        Self { defect, data: Arc::new(Mutex::new(data)) }
+        let data =
+            Data { available, frozen: 0, sold: 0, rows: BTreeMap::new(), serial: 0, half: false, busy: 0 };
+        Self { defect, data: Arc::new(Mutex::new(data)), turn: Arc::default() }
     }
 
     /// The same data, as another start gives them.
     pub(crate) fn shared(&self) -> Self {
-        Self { defect: self.defect, data: self.data.clone() }
+        Self { defect: self.defect, data: self.data.clone(), turn: self.turn.clone() }
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {
@@ -100,6 +123,18 @@ impl Flawed {
 
     fn has(&self, defect: Defect) -> bool {
         self.defect == defect
+    }
+
+    /// `None`: another call is under way, and this one does not wait for it.
+    async fn begin(&self) -> Option<(Option<tokio::sync::MutexGuard<'_, ()>>, Busy<'_>)> {
+        let turn = if self.has(D::Waits) { Some(self.turn.lock().await) } else { None };
+        let mut data = self.data();
+        if data.busy > 0 && self.has(D::DoesNotWait) {
+            return None;
+        }
+        data.busy += 1;
+        let stays = matches!(self.defect, D::DroppedTryHoldsUpItsCancel | D::DroppedTryLocksTheData);
+        Some((turn, Busy { flawed: self, stays }))
     }
 }
 
@@ -149,9 +184,19 @@ impl Handler<Reserve> for Flawed {
         if self.has(D::SecondTryIsRefused) && self.data().busy > 0 {
             return refuse(Short { available: 0 });
         }
-        self.data().busy += 1;
+        let Some((_turn, mut busy)) = self.begin().await else {
+            return Err(TryFailure::Unknown("the database is locked".into()));
+        };
         yield_now().await;
         let answer = match self.defect {
+            D::DroppedTryIsHalfUntilRepeated if seen.is_none() && self.data().available >= pieces => {
+                let answer = self.data().r#try(self.defect, key, cx, pieces);
+                self.data().frozen -= pieces;
+                self.data().half = true;
+                yield_now().await;
+                self.data().mend(pieces);
+                answer
+            }
             D::RowIsCommittedFirst if seen.is_none() && self.data().available >= pieces => {
                 let (serial, tx) = (self.data().next_serial(), cx.tx());
                 let hold = Hold { serial, mark: Mark::Plain };
@@ -185,12 +230,14 @@ impl Handler<Reserve> for Flawed {
             _ => self.data().r#try(self.defect, key, cx, pieces),
         };
         yield_now().await;
-        self.data().busy -= 1;
+        busy.stays = false;
         answer
     }
 
     async fn confirm(&self, cx: &Branch, pieces: i64, _: Hold) -> Settled {
         let key = self.key(cx);
+        let Some((_turn, mut busy)) = self.begin().await else { return Err(later()) };
+        busy.stays = false;
         yield_now().await;
         let seen = self.data().rows.get(&key).map(|row| row.state.clone());
         let answer = match self.defect {
@@ -215,14 +262,15 @@ impl Handler<Reserve> for Flawed {
 
     async fn cancel(&self, cx: &Branch, pieces: i64, hold: Option<Hold>) -> Settled {
         let key = self.key(cx);
+        let others = self.data().busy;
+        let Some((_turn, mut busy)) = self.begin().await else { return Err(later()) };
+        busy.stays = false;
         yield_now().await;
         let seen = self.data().rows.get(&key).map(|row| row.state.clone());
         let answer = match self.defect {
             D::CancelFails => Err(later()),
-            D::DroppedTryHoldsUpItsCancel if self.data().busy > 0 => Err(later()),
-            D::CancelOfATryUnderWayIsRefused if self.data().busy > 0 => {
-                Err(SettleError::refuse("it is busy"))
-            }
+            D::DroppedTryHoldsUpItsCancel if others > 0 => Err(later()),
+            D::CancelOfATryUnderWayIsRefused if others > 0 => Err(SettleError::refuse("it is busy")),
             D::CancelNeedsTheOutput if hold.is_none() && seen == Some(State::Tried) => {
                 self.data().set(&key, State::Cancelled);
                 Ok(())
@@ -272,6 +320,10 @@ impl Data {
             D::BalanceBeforeRepeat if self.available < pieces => return refuse(short),
             _ => {}
         }
+        self.mend(pieces);
+        if defect == D::RepeatTakesWhatIsLeft && self.rows.contains_key(&key) && self.available < pieces {
+            self.available = 0;
+        }
         if let Some(row) = self.rows.get_mut(&key) {
             match (&row.state, defect) {
                 (State::Refused(_), D::RefusalIsForgotten) => {}
@@ -301,7 +353,11 @@ impl Data {
             return refuse(short);
         }
         self.take(pieces);
-        let mark = if defect == D::OutputCannotBeRead { Mark::Unreadable } else { Mark::Plain };
+        let mark = match defect {
+            D::OutputCannotBeRead => Mark::Unreadable,
+            D::OutputIsReadAsAnother => Mark::Lost,
+            _ => Mark::Plain,
+        };
         let hold = Hold { serial: self.next_serial(), mark };
         self.rows.insert(key, Row { state: State::Tried, tx, pieces, hold: Some(hold.clone()) });
         Ok(hold)
@@ -314,6 +370,17 @@ impl Data {
         }
         let no = || Err(SettleError::refuse("not now, and never"));
         match (self.rows.get(&key).map(|row| &row.state), defect) {
+            (Some(State::Tried), D::ConfirmChecksTheBalance) if self.available < pieces => no(),
+            (Some(State::Tried), D::ConfirmLooksAtAllOfATransaction)
+                if self.rows.values().any(|row| row.tx == cx.tx() && row.state == State::Cancelled) =>
+            {
+                no()
+            }
+            (Some(State::Tried), D::ConfirmTakesAllOfATransaction) => {
+                let taken = self.set_all(cx.tx(), State::Confirmed);
+                self.sell(taken);
+                Ok(())
+            }
             (Some(State::Tried), _)
             | (Some(State::Confirmed), D::ConfirmPaysTwice)
             | (Some(State::Cancelled), D::ConfirmTakesTheCancelled) => {
@@ -340,6 +407,7 @@ impl Data {
             self.give(pieces);
             return Ok(());
         }
+        self.mend(pieces);
         let no = || Err(SettleError::refuse("not now, and never"));
         match (self.rows.get(&key).map(|row| &row.state), defect) {
             (Some(State::Tried), D::CancelForgets) => {
@@ -347,13 +415,15 @@ impl Data {
                 Ok(())
             }
             (Some(State::Tried), D::CancelGivesBackAllOfATransaction) => {
-                let mut given = 0;
-                for row in self.rows.values_mut().filter(|row| row.tx == cx.tx() && row.state == State::Tried)
-                {
-                    row.state = State::Cancelled;
-                    given += row.pieces;
-                }
+                let tried = |row: &&Row| row.tx == cx.tx() && row.state == State::Tried;
+                let given = self.rows.values().filter(tried).map(|row| row.pieces).sum();
                 self.give(given);
+                self.set(&key, State::Cancelled);
+                Ok(())
+            }
+            (Some(State::Tried), D::CancelMarksAllOfATransaction) => {
+                self.give(pieces);
+                self.set_all(cx.tx(), State::Cancelled);
                 Ok(())
             }
             (Some(State::Tried), _)
@@ -402,6 +472,24 @@ impl Data {
     fn sell(&mut self, pieces: i64) {
         self.frozen -= pieces;
         self.sold += pieces;
+    }
+
+    /// Puts what a try has taken where it belongs.
+    fn mend(&mut self, pieces: i64) {
+        if std::mem::take(&mut self.half) {
+            self.frozen += pieces;
+        }
+    }
+
+    /// Sets the state of all that is tried in a transaction, and says how many pieces that are.
+    fn set_all(&mut self, tx: TxId, state: State) -> i64 {
+        let tried = self.rows.values_mut().filter(|row| row.tx == tx && row.state == State::Tried);
+        tried
+            .map(|row| {
+                row.state = state.clone();
+                row.pieces
+            })
+            .sum()
     }
 
     fn set(&mut self, key: &str, state: State) {

@@ -39,8 +39,10 @@ fn failures(defect: Defect) -> Vec<(&'static str, Broken)> {
 
 #[test]
 fn an_action_without_a_defect_passes() {
-    if let Some((name, broken)) = failures(Defect::None).first() {
-        panic!("{name}: {broken}");
+    for sound in [Defect::None, Defect::Waits, Defect::DoesNotWait] {
+        if let Some((name, broken)) = failures(sound).first() {
+            panic!("{sound:?}: {name}: {broken}");
+        }
     }
 }
 
@@ -97,6 +99,7 @@ caught! {
     request_cannot_be_had: RequestCannotBeHad by every_phase_is_answered, "can be done";
     runs_out_of_nothing: RunsOutOfNothing by a_repeated_try_is_seen_before_any_check, "runs out";
     output_cannot_be_read: OutputCannotBeRead by payloads_survive_the_log, "survive the log";
+    output_is_read_as_another: OutputIsReadAsAnother by payloads_survive_the_log, "survive the log";
     try_fails: TryFails by every_phase_is_answered, "can be done";
     confirm_fails: ConfirmFails by every_phase_is_answered, "a confirm takes";
     cancel_fails: CancelFails by every_phase_is_answered, "a cancel gives back";
@@ -109,6 +112,8 @@ caught! {
     no_fence_at_once: NoFence by two_tries_at_once_have_one_effect, "the same output";
     peers_13_a_balance_that_is_checked_before_the_repeat_is_caught:
         BalanceBeforeRepeat by a_repeated_try_is_seen_before_any_check, "could not be had any more";
+    repeat_takes_what_is_left: RepeatTakesWhatIsLeft by a_repeated_try_is_seen_before_any_check, "could not be had any more";
+    confirm_checks_the_balance: ConfirmChecksTheBalance by a_repeated_try_is_seen_before_any_check, "a confirm takes";
     output_differs: OutputDiffers by a_repeated_try_answers_the_first_output, "first output";
     repeat_panics: RepeatPanics by a_repeated_try_answers_the_first_output, "first output";
     repeat_hangs: RepeatHangs by a_repeated_try_answers_the_first_output, "first output";
@@ -117,6 +122,8 @@ caught! {
     cancel_gives_twice: CancelGivesTwice by a_repeated_cancel_has_one_effect, "a repeat of a cancel";
     cancel_again_is_refused: CancelAgainIsRefused by a_repeated_cancel_has_one_effect, "a repeat of a cancel";
     refusal_is_forgotten: RefusalIsForgotten by a_refusal_is_sticky, "sticky";
+    cancel_fails_for_others: CancelFails by a_refusal_is_sticky, "a cancel gives back";
+    cancel_of_the_refused_gives_back_later: CancelOfTheRefusedGivesBack by a_refusal_is_sticky, "sticky";
     refusal_differs: RefusalDiffers by a_refusal_is_sticky, "sticky";
 
     cancel_without_try_fails: CancelWithoutTryFails by a_cancel_without_its_try_is_done, "never came";
@@ -145,6 +152,8 @@ caught! {
     row_is_committed_first: RowIsCommittedFirst by a_dropped_try_is_whole_or_absent, "whole effect or none";
     effect_is_committed_first: EffectIsCommittedFirst by a_dropped_try_is_whole_or_absent, "whole effect or none";
     dropped_effect_is_not_cancelled: EffectIsCommittedFirst by a_dropped_try_is_cancelled, "dropped is cancelled";
+    dropped_try_is_half_until_repeated:
+        DroppedTryIsHalfUntilRepeated by a_dropped_try_is_whole_or_absent, "whole effect or none";
     dropped_try_holds_up_its_cancel: DroppedTryHoldsUpItsCancel by a_dropped_try_is_cancelled, "dropped is cancelled";
     dropped_try_locks_the_data: DroppedTryLocksTheData by a_dropped_try_is_whole_or_absent, "leaves the service usable";
     refusal_takes_first: RefusalTakesFirst by a_dropped_refusal_leaves_nothing, "leaves nothing";
@@ -165,4 +174,10 @@ caught! {
     row_forgets_the_run: RowForgetsTheRun by runs_of_a_key_are_apart, "two runs";
     cancel_gives_back_all_of_a_transaction:
         CancelGivesBackAllOfATransaction by branches_of_a_transaction_are_apart, "of one transaction";
+    cancel_marks_all_of_a_transaction:
+        CancelMarksAllOfATransaction by branches_of_a_transaction_are_apart, "of one transaction";
+    confirm_looks_at_all_of_a_transaction:
+        ConfirmLooksAtAllOfATransaction by branches_of_a_transaction_are_apart, "of one transaction";
+    confirm_takes_all_of_a_transaction:
+        ConfirmTakesAllOfATransaction by branches_of_a_transaction_are_apart, "of one transaction";
 }

@@ -195,11 +195,156 @@ mod on_confirm {
     participant_suite!(Write, start_paused = true);
 }
 
+/// A call looks as a coordinator's does.
+mod told {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tcc_core::protocol::Phase;
+    use tcc_core::testing::{ParticipantSuite, participant_cases};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Ear {
+        heard: Arc<Mutex<Vec<(Phase, u32)>>>,
+    }
+
+    #[participant("ear")]
+    impl Ear {
+        #[action(confirm = listen, cancel = none)]
+        async fn hear(&self, cx: &Branch, _: ()) -> Tried<(), Never> {
+            assert!(!cx.is_on_confirm());
+            self.note(cx, "ear.hear");
+            Ok(())
+        }
+
+        async fn listen(&self, cx: &Branch, _: (), _: ()) -> Settled {
+            self.note(cx, "ear.hear");
+            Ok(())
+        }
+
+        #[on_confirm]
+        async fn whisper(&self, cx: &Branch, _: ()) -> Settled {
+            assert!(cx.is_on_confirm());
+            self.note(cx, "ear.whisper");
+            Ok(())
+        }
+    }
+
+    impl Ear {
+        fn note(&self, cx: &Branch, action: &str) {
+            assert_eq!(cx.action().as_str(), action);
+            assert!(cx.deadline().unwrap() > tokio::time::Instant::now());
+            let since_2026 = cx.begun().duration_since(std::time::UNIX_EPOCH).unwrap();
+            assert!(since_2026 > Duration::from_secs(1_767_000_000), "{since_2026:?}");
+            self.heard.lock().unwrap().push((cx.phase(), cx.attempt()));
+        }
+    }
+
+    macro_rules! fixture {
+        ($fixture:ident: $action:ident) => {
+            struct $fixture(Ear);
+
+            impl ParticipantFixture for $fixture {
+                type Action = $action;
+                type Service = Ear;
+                type State = ();
+
+                const CANCEL: bool = false;
+
+                async fn start() -> Self {
+                    Self(Ear::default())
+                }
+
+                fn service(&self) -> &Ear {
+                    &self.0
+                }
+
+                fn request(&self, _: u32) {}
+
+                fn refused(&self) -> Option<()> {
+                    None
+                }
+
+                async fn state(&self) {}
+            }
+        };
+    }
+
+    fixture!(Hear: EarHear);
+    fixture!(Whisper: EarWhisper);
+
+    async fn heard<F: ParticipantFixture>(ear: Ear, fixture: fn(Ear) -> F) -> Vec<(Phase, u32)> {
+        let heard = ear.heard.clone();
+        let suite = ParticipantSuite::starting(move || std::future::ready(fixture(ear.clone())));
+        let case = participant_cases()
+            .iter()
+            .find(|case| case.name() == "a_repeated_confirm_has_one_effect")
+            .unwrap();
+        case.run(&suite).await.unwrap();
+        std::mem::take(&mut *heard.lock().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_are_counted_by_phase() {
+        // Before the first of these, or after it, are plain runs: from them the suite learns what *taken* looks like.
+        let repeats = [(Phase::Confirm, 2), (Phase::Confirm, 3)];
+        let hear = heard(Ear::default(), Hear).await;
+        assert!(hear.contains(&(Phase::Try, 1)) && hear.ends_with(&repeats), "{hear:?}");
+        let whisper = heard(Ear::default(), Whisper).await;
+        assert!(whisper.contains(&(Phase::Confirm, 1)) && whisper.ends_with(&repeats), "{whisper:?}");
+    }
+}
+
 /// What only these shapes can break.
 mod caught {
     use tcc_core::testing::{ParticipantSuite, participant_cases};
 
     use super::*;
+
+    /// Its request can't be JSON: the keys of a map are text there.
+    struct Map;
+
+    #[participant("map")]
+    impl Map {
+        #[on_confirm]
+        async fn draw(&self, _: &Branch, _: BTreeMap<(u8, u8), u8>) -> Settled {
+            Ok(())
+        }
+    }
+
+    struct Draw(Map);
+
+    impl ParticipantFixture for Draw {
+        type Action = MapDraw;
+        type Service = Map;
+        type State = ();
+
+        async fn start() -> Self {
+            Self(Map)
+        }
+
+        fn service(&self) -> &Map {
+            &self.0
+        }
+
+        fn request(&self, _: u32) -> BTreeMap<(u8, u8), u8> {
+            BTreeMap::from([((1, 2), 3)])
+        }
+
+        fn refused(&self) -> Option<BTreeMap<(u8, u8), u8>> {
+            None
+        }
+
+        async fn state(&self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_can_not_be_written() {
+        let promise = promise_that_breaks::<Draw>("every_phase_is_answered").await;
+        assert!(promise.contains("can be written to the log"), "{promise}");
+    }
 
     /// Breaks promises that the shapes above keep.
     struct Flawed {
