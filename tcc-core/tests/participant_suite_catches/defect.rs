@@ -6,7 +6,7 @@ pub(crate) enum Defect {
     None,
     /// Its phases wait for each other, as with one connection.
     Waits,
-    /// Its phases do not wait for each other: *unknown*, ask again.
+    /// Its phases do not wait for each other, nor for what was dropped to be rolled back: *unknown*, ask again.
     DoesNotWait,
 
     // The fixture, and what nothing unusual happens to.
@@ -63,6 +63,8 @@ pub(crate) enum Defect {
     ConfirmIsTwoWrites,
     CancelIsTwoWrites,
     DroppedTryIsHalfUntilRepeated,
+    DroppedTryIsHalfWhenCancelled,
+    DroppedRefusalIsHalfUntilRepeated,
     DroppedTryHoldsUpItsCancel,
     DroppedTryLocksTheData,
 
@@ -80,6 +82,7 @@ pub(crate) enum Defect {
     RowForgetsTheRun,
     CancelGivesBackAllOfATransaction,
     CancelMarksAllOfATransaction,
+    TryLooksAtAllOfATransaction,
     ConfirmLooksAtAllOfATransaction,
     ConfirmTakesAllOfATransaction,
 }

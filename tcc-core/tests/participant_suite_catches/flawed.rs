@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tcc_core::protocol::{BranchKey, TxId};
@@ -75,8 +76,8 @@ struct Data {
     rows: BTreeMap<String, Row>,
     /// Holds that were ever made.
     serial: u32,
-    /// A try has taken from the one account, and not yet put into the other.
-    half: bool,
+    /// What a try that was dropped half-way still owes to `frozen`.
+    owed: i64,
     /// Calls that are under way.
     busy: u32,
 }
@@ -92,14 +93,22 @@ pub(crate) struct Flawed {
 /// A call is under way.
 struct Busy<'a> {
     flawed: &'a Flawed,
-    /// Whether it stays so if the call is dropped.
-    stays: bool,
+    /// Whether the call has come to its end.
+    ended: bool,
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        if !self.stays {
-            self.flawed.data().busy -= 1;
+        match self.flawed.defect {
+            D::DroppedTryHoldsUpItsCancel | D::DroppedTryLocksTheData if !self.ended => {}
+            D::DoesNotWait if !self.ended => {
+                let data = self.flawed.data.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(35)).await;
+                    data.lock().unwrap().busy -= 1;
+                });
+            }
+            _ => self.flawed.data().busy -= 1,
         }
     }
 }
@@ -107,8 +116,7 @@ impl Drop for Busy<'_> {
 impl Flawed {
     pub(crate) fn with(defect: Defect) -> Self {
         let available = if defect == D::RunsOutOfNothing { 1_000 } else { 10 };
-        let data =
-            Data { available, frozen: 0, sold: 0, rows: BTreeMap::new(), serial: 0, half: false, busy: 0 };
+        let data = Data { available, frozen: 0, sold: 0, rows: BTreeMap::new(), serial: 0, owed: 0, busy: 0 };
         Self { defect, data: Arc::new(Mutex::new(data)), turn: Arc::default() }
     }
 
@@ -133,8 +141,7 @@ impl Flawed {
             return None;
         }
         data.busy += 1;
-        let stays = matches!(self.defect, D::DroppedTryHoldsUpItsCancel | D::DroppedTryLocksTheData);
-        Some((turn, Busy { flawed: self, stays }))
+        Some((turn, Busy { flawed: self, ended: false }))
     }
 }
 
@@ -161,7 +168,7 @@ impl ParticipantFixture for Flawed {
 
     async fn state(&self) -> (i64, i64, i64) {
         while self.has(D::DroppedTryLocksTheData) && self.data().busy > 0 {
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let data = self.data();
         (data.available, data.frozen, data.sold)
@@ -189,12 +196,20 @@ impl Handler<Reserve> for Flawed {
         };
         yield_now().await;
         let answer = match self.defect {
-            D::DroppedTryIsHalfUntilRepeated if seen.is_none() && self.data().available >= pieces => {
+            D::DroppedTryIsHalfUntilRepeated | D::DroppedTryIsHalfWhenCancelled
+                if seen.is_none() && self.data().available >= pieces =>
+            {
                 let answer = self.data().r#try(self.defect, key, cx, pieces);
-                self.data().frozen -= pieces;
-                self.data().half = true;
+                self.data().owe(pieces);
                 yield_now().await;
-                self.data().mend(pieces);
+                self.data().pay_owed();
+                answer
+            }
+            D::DroppedRefusalIsHalfUntilRepeated if seen.is_none() && self.data().available < pieces => {
+                let answer = self.data().r#try(self.defect, key, cx, pieces);
+                self.data().owe(-1);
+                yield_now().await;
+                self.data().pay_owed();
                 answer
             }
             D::RowIsCommittedFirst if seen.is_none() && self.data().available >= pieces => {
@@ -230,14 +245,13 @@ impl Handler<Reserve> for Flawed {
             _ => self.data().r#try(self.defect, key, cx, pieces),
         };
         yield_now().await;
-        busy.stays = false;
+        busy.ended = true;
         answer
     }
 
     async fn confirm(&self, cx: &Branch, pieces: i64, _: Hold) -> Settled {
         let key = self.key(cx);
         let Some((_turn, mut busy)) = self.begin().await else { return Err(later()) };
-        busy.stays = false;
         yield_now().await;
         let seen = self.data().rows.get(&key).map(|row| row.state.clone());
         let answer = match self.defect {
@@ -257,6 +271,7 @@ impl Handler<Reserve> for Flawed {
             _ => self.data().confirm(self.defect, key, cx, pieces),
         };
         yield_now().await;
+        busy.ended = true;
         answer
     }
 
@@ -264,7 +279,6 @@ impl Handler<Reserve> for Flawed {
         let key = self.key(cx);
         let others = self.data().busy;
         let Some((_turn, mut busy)) = self.begin().await else { return Err(later()) };
-        busy.stays = false;
         yield_now().await;
         let seen = self.data().rows.get(&key).map(|row| row.state.clone());
         let answer = match self.defect {
@@ -290,6 +304,7 @@ impl Handler<Reserve> for Flawed {
             _ => self.data().cancel(self.defect, key, cx, pieces),
         };
         yield_now().await;
+        busy.ended = true;
         answer
     }
 }
@@ -320,11 +335,11 @@ impl Data {
             D::BalanceBeforeRepeat if self.available < pieces => return refuse(short),
             _ => {}
         }
-        self.mend(pieces);
+        self.pay_owed();
         if defect == D::RepeatTakesWhatIsLeft && self.rows.contains_key(&key) && self.available < pieces {
             self.available = 0;
         }
-        if let Some(row) = self.rows.get_mut(&key) {
+        if let Some(row) = self.rows.get(&key) {
             match (&row.state, defect) {
                 (State::Refused(_), D::RefusalIsForgotten) => {}
                 (State::Refused(_), D::RefusalDiffers) => return refuse(Short { available: -1 }),
@@ -336,8 +351,14 @@ impl Data {
                     return Ok(Hold { serial: self.next_serial(), mark: Mark::Plain });
                 }
                 (State::Confirmed, D::RepeatReopensTheConfirmed) => {
-                    row.state = State::Tried;
-                    return Ok(row.hold.clone().unwrap());
+                    let hold = row.hold.clone().unwrap();
+                    self.set(&key, State::Tried);
+                    return Ok(hold);
+                }
+                (State::Tried, D::TryLooksAtAllOfATransaction)
+                    if self.rows.values().any(|row| row.tx == cx.tx() && row.state == State::Cancelled) =>
+                {
+                    return Err(TryFailure::TooLate);
                 }
                 (State::Tried | State::Confirmed, _) => return Ok(row.hold.clone().unwrap()),
                 (State::Refused(short), _) => return refuse(short.clone()),
@@ -407,7 +428,9 @@ impl Data {
             self.give(pieces);
             return Ok(());
         }
-        self.mend(pieces);
+        if defect != D::DroppedTryIsHalfWhenCancelled {
+            self.pay_owed();
+        }
         let no = || Err(SettleError::refuse("not now, and never"));
         match (self.rows.get(&key).map(|row| &row.state), defect) {
             (Some(State::Tried), D::CancelForgets) => {
@@ -474,11 +497,13 @@ impl Data {
         self.sold += pieces;
     }
 
-    /// Puts what a try has taken where it belongs.
-    fn mend(&mut self, pieces: i64) {
-        if std::mem::take(&mut self.half) {
-            self.frozen += pieces;
-        }
+    fn owe(&mut self, pieces: i64) {
+        self.frozen -= pieces;
+        self.owed += pieces;
+    }
+
+    fn pay_owed(&mut self) {
+        self.frozen += std::mem::take(&mut self.owed);
     }
 
     /// Sets the state of all that is tried in a transaction, and says how many pieces that are.

@@ -46,6 +46,18 @@ fn an_action_without_a_defect_passes() {
     }
 }
 
+/// One that waits for what the other holds is not waited for until its time limit.
+#[test]
+fn two_calls_at_once_do_not_hold_each_other_up() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let begun = tokio::time::Instant::now();
+        case("two_tries_at_once_have_one_effect").run(&suite(Defect::Waits)).await.unwrap();
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    });
+}
+
 #[test]
 fn a_failure_tells_the_calls_and_how_to_mend_it() {
     let broken = run(case("a_late_try_is_an_error"), &suite(Defect::LateTryIsDone)).unwrap_err();
@@ -102,6 +114,7 @@ caught! {
     output_is_read_as_another: OutputIsReadAsAnother by payloads_survive_the_log, "survive the log";
     try_fails: TryFails by every_phase_is_answered, "can be done";
     confirm_fails: ConfirmFails by every_phase_is_answered, "a confirm takes";
+    confirm_fails_in_a_plain_run: ConfirmFails by a_dropped_confirm_is_whole_or_absent, "a confirm takes";
     cancel_fails: CancelFails by every_phase_is_answered, "a cancel gives back";
     cancel_forgets: CancelForgets by a_cancel_gives_back_what_the_try_took, "as it was before";
     cancel_needs_the_output: CancelNeedsTheOutput by a_cancel_needs_no_output, "nobody knows its output";
@@ -154,6 +167,10 @@ caught! {
     dropped_effect_is_not_cancelled: EffectIsCommittedFirst by a_dropped_try_is_cancelled, "dropped is cancelled";
     dropped_try_is_half_until_repeated:
         DroppedTryIsHalfUntilRepeated by a_dropped_try_is_whole_or_absent, "whole effect or none";
+    dropped_try_is_half_when_cancelled:
+        DroppedTryIsHalfWhenCancelled by a_dropped_try_is_cancelled, "dropped is cancelled";
+    dropped_refusal_is_half_until_repeated:
+        DroppedRefusalIsHalfUntilRepeated by a_dropped_refusal_leaves_nothing, "leaves nothing";
     dropped_try_holds_up_its_cancel: DroppedTryHoldsUpItsCancel by a_dropped_try_is_cancelled, "dropped is cancelled";
     dropped_try_locks_the_data: DroppedTryLocksTheData by a_dropped_try_is_whole_or_absent, "leaves the service usable";
     refusal_takes_first: RefusalTakesFirst by a_dropped_refusal_leaves_nothing, "leaves nothing";
@@ -176,6 +193,8 @@ caught! {
         CancelGivesBackAllOfATransaction by branches_of_a_transaction_are_apart, "of one transaction";
     cancel_marks_all_of_a_transaction:
         CancelMarksAllOfATransaction by branches_of_a_transaction_are_apart, "of one transaction";
+    try_looks_at_all_of_a_transaction:
+        TryLooksAtAllOfATransaction by branches_of_a_transaction_are_apart, "of one transaction";
     confirm_looks_at_all_of_a_transaction:
         ConfirmLooksAtAllOfATransaction by branches_of_a_transaction_are_apart, "of one transaction";
     confirm_takes_all_of_a_transaction:
