@@ -1,6 +1,6 @@
 //! The defects, one for each way in which an action may break a promise.
 
-/// What is wrong with an action; with the first three, nothing is.
+/// What is wrong with an action; with the first four, nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Defect {
     None,
@@ -8,6 +8,8 @@ pub(crate) enum Defect {
     Waits,
     /// Its phases do not wait for each other, nor for what was dropped to be rolled back: *unknown*, ask again.
     DoesNotWait,
+    /// Refused where others say too late, and the other way round.
+    AnswersOtherwise,
 
     // The fixture, and what nothing unusual happens to.
     StartIsShared,
@@ -64,7 +66,7 @@ pub(crate) enum Defect {
     CancelIsTwoWrites,
     DroppedTryIsHalfUntilRepeated,
     DroppedTryIsHalfWhenCancelled,
-    DroppedRefusalIsHalfUntilRepeated,
+    DroppedRefusalIsHalfUntilCancelled,
     DroppedTryHoldsUpItsCancel,
     DroppedTryLocksTheData,
 

@@ -1,7 +1,9 @@
 //! The suite for actions is itself held to something: actions with one defect each, which it must catch by the right
 //! case, for the right reason.
 
+mod data;
 mod defect;
+mod fixtures;
 mod flawed;
 mod shapes;
 
@@ -39,7 +41,7 @@ fn failures(defect: Defect) -> Vec<(&'static str, Broken)> {
 
 #[test]
 fn an_action_without_a_defect_passes() {
-    for sound in [Defect::None, Defect::Waits, Defect::DoesNotWait] {
+    for sound in [Defect::None, Defect::Waits, Defect::DoesNotWait, Defect::AnswersOtherwise] {
         if let Some((name, broken)) = failures(sound).first() {
             panic!("{sound:?}: {name}: {broken}");
         }
@@ -169,8 +171,8 @@ caught! {
         DroppedTryIsHalfUntilRepeated by a_dropped_try_is_whole_or_absent, "whole effect or none";
     dropped_try_is_half_when_cancelled:
         DroppedTryIsHalfWhenCancelled by a_dropped_try_is_cancelled, "dropped is cancelled";
-    dropped_refusal_is_half_until_repeated:
-        DroppedRefusalIsHalfUntilRepeated by a_dropped_refusal_leaves_nothing, "leaves nothing";
+    dropped_refusal_is_half_until_cancelled:
+        DroppedRefusalIsHalfUntilCancelled by a_dropped_refusal_leaves_nothing, "leaves nothing";
     dropped_try_holds_up_its_cancel: DroppedTryHoldsUpItsCancel by a_dropped_try_is_cancelled, "dropped is cancelled";
     dropped_try_locks_the_data: DroppedTryLocksTheData by a_dropped_try_is_whole_or_absent, "leaves the service usable";
     refusal_takes_first: RefusalTakesFirst by a_dropped_refusal_leaves_nothing, "leaves nothing";
