@@ -38,7 +38,8 @@ pub use audit::{Audit, MoneyCount, OrderCount, StockCount};
 pub use database::{OpenError, Seed};
 pub use money::Cents;
 pub use participants::{
-    CouponError, CouponUse, Coupons, Discount, Inventory, Letter, Mail, OrderError, Orders, Participants,
-    Payment, PaymentError, Pieces, Priced, Sale, StockError, TILL, Wallet,
+    CouponError, CouponUse, Coupons, CouponsLock, Discount, Inventory, InventoryReserve, InventoryTakeBack,
+    Letter, Mail, MailCreditNote, MailReceipt, OrderError, Orders, OrdersPlace, OrdersTakeBack, Participants,
+    Payment, PaymentError, Pieces, Priced, Sale, StockError, TILL, Wallet, WalletFreeze,
 };
 pub use shop::{CheckoutError, GROUP, Order, Receipt, RefundError, Refunded, Shop, StartError};

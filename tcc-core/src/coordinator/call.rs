@@ -11,7 +11,7 @@ use crate::store::BoxError;
 
 /// Why a call gave no answer: it is *unknown* whether it had its effect.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     #[error("the participant did not answer in time")]
     TimedOut,
     #[error("the participant panicked: {0}")]
@@ -19,7 +19,7 @@ pub(super) enum NoAnswer {
 }
 
 /// Waits for the answer of a participant until then.
-pub(super) async fn answer<T>(call: impl Future<Output = T> + Send, until: Instant) -> Result<T, BoxError> {
+pub(crate) async fn answer<T>(call: impl Future<Output = T> + Send, until: Instant) -> Result<T, BoxError> {
     match tokio::time::timeout_at(until, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(panic)) => Err(NoAnswer::Panicked(panic_text(&*panic)).into()),

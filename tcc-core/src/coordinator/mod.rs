@@ -22,7 +22,7 @@
 mod alert;
 mod backoff;
 mod builder;
-mod call;
+pub(crate) mod call;
 mod config;
 mod error;
 mod finish;
@@ -32,7 +32,7 @@ mod keyed;
 mod live;
 mod operator;
 mod participants;
-mod random;
+pub(crate) mod random;
 mod recovery;
 mod run;
 mod settle;

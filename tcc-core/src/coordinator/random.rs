@@ -54,6 +54,6 @@ pub(super) fn up_to(most: Duration) -> Duration {
     clippy::disallowed_methods,
     reason = "it is told to participants and operators, and compared with nothing"
 )]
-pub(super) fn unix_millis() -> u64 {
+pub(crate) fn unix_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,4 +1,5 @@
-//! What tests need: the conformance suite for status stores, and a store with faults by plan.
+//! What tests need: the conformance suites for status stores and for actions, and stores and participants with faults
+//! by plan.
 //!
 //! # A store of one's own, proved
 //!
@@ -31,17 +32,132 @@
 //!
 //! A failure names the promise of the contract that broke, what was found, and how to mend it. [`store_cases`] gives
 //! the same cases as a table, for a harness of one's own.
+//!
+//! # An action of one's own, proved
+//!
+//! A phase may be called more than once, late, at the same time as another, or be dropped half-way. A
+//! [`ParticipantFixture`] says how to start a service on fresh data, what to ask of it, and what its data say; one line
+//! then gives one `#[tokio::test]` per case of the [fence's table](crate#the-fence), of repeats, and of calls that are
+//! dropped, lost, late or at once. The suite learns from plain runs what *held*, *taken* and *given back* look like in
+//! her data, so an action is described by no more than this:
+//!
+//! ```
+//! # use std::sync::Mutex;
+//! # use tcc_core::{Branch, Settled, Tried, participant, refuse};
+//! use tcc_core::testing::ParticipantFixture;
+//!
+//! /// Cents: balance and frozen.
+//! struct Wallet { cents: Mutex<(u32, u32)> }
+//!
+//! #[participant("wallet")]
+//! impl Wallet {
+//!     #[action(confirm = pay, cancel = thaw)]
+//!     async fn freeze(&self, _: &Branch, amount: u32) -> Tried<(), String> {
+//!         let mut cents = self.cents.lock().unwrap();
+//!         if cents.0 < amount {
+//!             return refuse(format!("only {} left", cents.0));
+//!         }
+//!         *cents = (cents.0 - amount, cents.1 + amount);
+//!         Ok(()) // no fence: nothing says that this branch has been here
+//!     }
+//!     // …
+//! #   async fn pay(&self, _: &Branch, amount: u32, _: ()) -> Settled {
+//! #       self.cents.lock().unwrap().1 -= amount;
+//! #       Ok(())
+//! #   }
+//! #   async fn thaw(&self, _: &Branch, amount: u32, _: Option<()>) -> Settled {
+//! #       let mut cents = self.cents.lock().unwrap();
+//! #       *cents = (cents.0 + amount, cents.1.saturating_sub(amount));
+//! #       Ok(())
+//! #   }
+//! }
+//!
+//! struct Freeze(Wallet);
+//!
+//! impl ParticipantFixture for Freeze {
+//!     type Action = WalletFreeze;
+//!     type Service = Wallet;
+//!     type State = (u32, u32);
+//!
+//!     async fn start() -> Self {
+//!         Self(Wallet { cents: Mutex::new((100, 0)) })
+//!     }
+//!
+//!     fn service(&self) -> &Wallet {
+//!         &self.0
+//!     }
+//!
+//!     fn request(&self, _: u32) -> u32 {
+//!         30
+//!     }
+//!
+//!     fn refused(&self) -> Option<u32> {
+//!         Some(101)
+//!     }
+//!
+//!     async fn state(&self) -> (u32, u32) {
+//!         *self.0.cents.lock().unwrap()
+//!     }
+//! }
+//!
+//! tcc_core::testing::participant_suite!(Freeze, start_paused = true);
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # use tcc_core::testing::{ParticipantSuite, participant_cases};
+//! # let case = participant_cases().iter().find(|case| case.name() == "a_repeated_try_answers_the_first_output").unwrap();
+//! # let broken = case.run(&ParticipantSuite::of::<Freeze>()).await.unwrap_err();
+//! # assert_eq!(broken.to_string(), "a promise of the contract is broken
+//! #   promise: a repeat of a try answers the first output, and changes nothing
+//! #   found:   the last call has an effect, where none was expected; before it
+//! #        (70, 30)
+//! #     at first
+//! #        (100, 0)
+//! #     1. try: done, with the output null
+//! #        (70, 30)
+//! #     2. try: done, with the output null
+//! #        (40, 60)
+//! #   to mend: write a row for the branch, by `cx.key()`, in the same database transaction as the effect, with the \
+//! # output in it; if the row is there, answer with what it keeps");
+//! # }
+//! ```
+//!
+//! This one has no fence. Of the cases that fail, `a_repeated_try_answers_the_first_output` says:
+//!
+//! ```text
+//! a promise of the contract is broken
+//!   promise: a repeat of a try answers the first output, and changes nothing
+//!   found:   the last call has an effect, where none was expected; before it
+//!        (70, 30)
+//!     at first
+//!        (100, 0)
+//!     1. try: done, with the output null
+//!        (70, 30)
+//!     2. try: done, with the output null
+//!        (40, 60)
+//!   to mend: write a row for the branch, by `cx.key()`, in the same database transaction as the effect, with the output
+//!            in it; if the row is there, answer with what it keeps
+//! ```
+//!
+//! A fence of `tcc-sqlx` keeps all of these promises, if the whole effect is inside of it. [`participant_cases`] gives
+//! the cases as a table, and [`ParticipantSuite::starting`] takes a fixture that can't be started from nothing.
 
+mod case;
 mod cases;
 mod fault;
 mod fault_participant;
+mod participant_suite;
 mod plan;
+mod poll;
 mod suite;
 
+pub use case::{Broken, Case};
 pub use fault::FaultStore;
 pub use fault_participant::{CallFault, CallFaults, CallRule, FaultParticipant, LateAnswer, Struck};
+pub use participant_suite::{
+    ParticipantCase, ParticipantFixture, ParticipantSuite, participant_cases, run_participant_case,
+};
 pub use plan::{Call, Fault, FaultKind, Faults, Rates, Rule, Until};
-pub use suite::{Broken, Case, StoreFixture, Suite, run_store_case, store_cases};
+pub use suite::{StoreFixture, Suite, run_store_case, store_cases};
 
 #[doc(inline)]
-pub use crate::store_suite;
+pub use crate::{participant_suite, store_suite};

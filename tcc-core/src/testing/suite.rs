@@ -1,14 +1,14 @@
 //! The frame of the conformance suite: what a store author gives, and how a case is run.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(super) use super::case::{Broken, Promise};
+use super::case::{Case, run_case};
 use super::cases;
 use crate::protocol::{Entry, Group, Log, Op, Position, TxId};
 use crate::store::{Append, Claim, Claimed, Due, Mode, Page, Query, Select, StatusStore, StoreError};
@@ -33,87 +33,7 @@ pub trait StoreFixture: Send + Sync + 'static {
     async fn open(&self) -> Self::Store;
 }
 
-/// One case of the conformance suite.
-#[derive(Clone, Copy)]
-pub struct Case {
-    name: &'static str,
-    run: for<'a> fn(&'a Suite) -> CaseFuture<'a>,
-}
-
-pub(super) type CaseFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + 'a>>;
-
-impl Case {
-    /// Its name, which is the name of its test.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Runs it.
-    ///
-    /// # Errors
-    /// [`Broken`] says which promise of the contract the store does not keep.
-    pub async fn run(&self, suite: &Suite) -> Result<(), Broken> {
-        (self.run)(suite).await
-    }
-}
-
-impl fmt::Debug for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Case({})", self.name)
-    }
-}
-
-/// A promise of the contract that a store does not keep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// The promise.
-    pub promise: &'static str,
-    /// What was found instead.
-    pub found: String,
-    /// How to mend it.
-    pub mend: &'static str,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the store breaks a promise of its contract\n  promise: {}\n  found:   {}\n  to mend: {}",
-            self.promise, self.found, self.mend
-        )
-    }
-}
-
-impl std::error::Error for Broken {}
-
-/// A promise of the contract, and how a store that does not keep it is mended.
-pub(super) struct Promise {
-    says: &'static str,
-    mend: &'static str,
-}
-
 impl Promise {
-    pub(super) const fn new(says: &'static str, mend: &'static str) -> Self {
-        Self { says, mend }
-    }
-
-    pub(super) fn broken(&self, found: impl Into<String>) -> Broken {
-        Broken { promise: self.says, found: found.into(), mend: self.mend }
-    }
-
-    pub(super) fn holds(&self, holds: bool, found: impl FnOnce() -> String) -> Result<(), Broken> {
-        if holds { Ok(()) } else { Err(self.broken(found())) }
-    }
-
-    pub(super) fn equal<T: PartialEq + fmt::Debug>(
-        &self,
-        what: &str,
-        found: &T,
-        wanted: &T,
-    ) -> Result<(), Broken> {
-        self.holds(found == wanted, || format!("{what}: {found:?} where {wanted:?} was expected"))
-    }
-
     pub(super) fn ok<T>(&self, what: &str, answer: Result<T, StoreError>) -> Result<T, Broken> {
         answer.map_err(|error| self.broken(format!("{what}: answered \"{error}\" where all was well")))
     }
@@ -446,11 +366,7 @@ pub(super) async fn eventually<T>(
 /// # Panics
 /// If the store breaks a promise: that is how a test fails. The message says which, and how to mend it.
 pub async fn run_store_case<F: StoreFixture>(name: &str) {
-    let case = store_cases().iter().find(|case| case.name == name).expect("the name is one of the table's");
-    let suite = Suite::of(F::start().await).await;
-    if let Err(broken) = case.run(&suite).await {
-        panic!("{name}: {broken}");
-    }
+    run_case(store_cases(), name, &Suite::of(F::start().await).await).await;
 }
 
 /// Every case of the conformance suite.
@@ -470,25 +386,6 @@ pub fn store_cases() -> &'static [Case] {
 #[macro_export]
 macro_rules! store_suite {
     ($fixture:ty $(, $($test:tt)+)?) => {
-        $crate::__store_cases! { [$crate::__store_tests] { $fixture, ($($($test)+)?) } }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __store_tests {
-    ({ $fixture:ty, $test:tt } $($module:ident: $($name:ident)+;)+) => {
-        $($($crate::__store_test! { $fixture, $test, $name })+)+
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __store_test {
-    ($fixture:ty, ($($test:tt)*), $name:ident) => {
-        #[tokio::test($($test)*)]
-        async fn $name() {
-            $crate::testing::run_store_case::<$fixture>(stringify!($name)).await;
-        }
+        $crate::__store_cases! { [$crate::__suite_tests] { run_store_case, $fixture, ($($($test)+)?) } }
     };
 }

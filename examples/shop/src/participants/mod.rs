@@ -9,12 +9,12 @@ mod wallet;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use coupons::{CouponError, CouponUse, Coupons, Discount};
-pub use inventory::{Inventory, Pieces, Priced, StockError};
-pub use mail::{Letter, Mail};
-pub use orders::{OrderError, Orders, Sale};
+pub use coupons::{CouponError, CouponUse, Coupons, CouponsLock, Discount};
+pub use inventory::{Inventory, InventoryReserve, InventoryTakeBack, Pieces, Priced, StockError};
+pub use mail::{Letter, Mail, MailCreditNote, MailReceipt};
+pub use orders::{OrderError, Orders, OrdersPlace, OrdersTakeBack, Sale};
 use tcc_core::Builder;
-pub use wallet::{Payment, PaymentError, TILL, Wallet};
+pub use wallet::{Payment, PaymentError, TILL, Wallet, WalletFreeze};
 
 use crate::database::{self, OpenError, Seed};
 

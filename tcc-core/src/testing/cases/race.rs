@@ -1,11 +1,8 @@
 //! Many at once, and futures that are dropped.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
-
 use crate::protocol::Position;
 use crate::store::{Append, Due};
+use crate::testing::poll::dropped_after;
 use crate::testing::suite::{BOUND, Broken, HOUR, Promise, SOON, Suite, eventually};
 
 const ONE_WINS: Promise = Promise::new(
@@ -95,24 +92,6 @@ pub(crate) async fn claim_and_append_exclude_each_other(s: &Suite) -> Result<(),
         EITHER.log("the log in the end", s.read(first.id).await?.as_ref(), &entries, entries.len() as u32)?;
     }
     Ok(())
-}
-
-/// Polls a future so often, and drops it if it is not done by then.
-async fn dropped_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    let mut left = polls;
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match work.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 /// Dropped unpolled, after the first poll, after more; then asked again, for it may still be on its way.
