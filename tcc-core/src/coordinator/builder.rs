@@ -13,9 +13,10 @@ use super::gather::Gather;
 use super::participants::Participants;
 use super::shared::Shared;
 use super::tasks::Tasks;
+use super::trace::TraceContext;
 use super::{Coordinator, finish, random, recovery, sweep};
 use crate::participant::{Register, RegisterError, Registry};
-use crate::protocol::{Group, NameError};
+use crate::protocol::{Group, NameError, TraceParent};
 use crate::store::{Finding, StatusStore, StoreError};
 
 /// Sets up a [`Coordinator`]: made by [`Coordinator::builder`].
@@ -153,6 +154,19 @@ impl Builder {
     /// It must return soon: hand over to a task or a channel what takes time.
     pub fn on_heuristic(mut self, hook: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
         self.config.on_heuristic = Hook::new(hook);
+        self
+    }
+
+    /// Is asked at the begin of each transaction which trace it belongs to, in the task of its caller; unless it was
+    /// [told so by hand](super::Transaction::traceparent).
+    ///
+    /// By default none; with the feature `opentelemetry`, that of the current span. It must return soon. If it panics,
+    /// the transaction goes on without.
+    pub fn trace_context(
+        mut self,
+        current: impl Fn() -> Option<TraceParent> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.trace_context = TraceContext::new(current);
         self
     }
 

@@ -16,7 +16,7 @@ use super::write::{WriteError, Written};
 use crate::participant::Action;
 use crate::protocol::{
     Begin, BranchId, Cause, Change, Decide, Decision, Enlist, Enlisted, Json, Key, Name, Output, Position,
-    Record, Run, TxId,
+    Record, Run, TraceParent, TxId,
 };
 use crate::store::{Append, Due, Mode};
 
@@ -30,6 +30,8 @@ pub(super) struct Live {
     pub(super) begun_ms: u64,
     pub(super) timeout: Duration,
     pub(super) deadline: Instant,
+    /// The trace that it belongs to.
+    pub(super) traceparent: Option<TraceParent>,
     state: Mutex<State>,
     /// A write has ended.
     changed: Notify,
@@ -83,6 +85,7 @@ impl Live {
         name: Name,
         begun_ms: u64,
         timeout: Duration,
+        traceparent: Option<TraceParent>,
     ) -> Arc<Self> {
         Arc::new(Self {
             shared,
@@ -93,6 +96,7 @@ impl Live {
             timeout,
             // Before the log can begin, so that the initiator's deadline is never after the store's.
             deadline: Instant::now() + timeout,
+            traceparent,
             state: Mutex::new(State {
                 logged: None,
                 queued: Vec::new(),
@@ -206,6 +210,7 @@ impl Live {
             by: self.shared.owner,
             key,
             run: self.run,
+            traceparent: self.traceparent,
             branches,
         });
         (self.append(Position::START, &change, Due::In(self.timeout)), change)

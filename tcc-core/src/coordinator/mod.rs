@@ -17,6 +17,7 @@
 //! | `participants` | how many calls each bears, and who waits for it to work again |
 //! | `operator` | list, look, cancel, retry, resolve |
 //! | `alert` | stuck and heuristic: calls for help |
+//! | `trace` | the trace that a transaction belongs to |
 //! | `tasks`, `handoff` | work that outlives its caller |
 
 mod alert;
@@ -39,6 +40,7 @@ mod settle;
 mod shared;
 mod sweep;
 mod tasks;
+mod trace;
 mod tx;
 mod write;
 

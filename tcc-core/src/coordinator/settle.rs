@@ -20,7 +20,7 @@ use super::{random, recovery};
 use crate::participant::{Action, Branch, SettleError};
 use crate::protocol::{
     ActionName, BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan,
-    Position, Record, Settle, Settled, Status, Step, TxId, Verdict,
+    Position, Record, Settle, Settled, Status, Step, TraceParent, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
 
@@ -269,6 +269,7 @@ impl Settling {
             key: BranchKey { tx: self.id, branch: id, run: self.record.run() },
             branch: branch.clone(),
             begun_ms: self.record.begun_ms(),
+            traceparent: self.record.traceparent(),
             phase,
             attempt,
         };
@@ -441,6 +442,7 @@ struct Call {
     key: BranchKey,
     branch: BranchRecord,
     begun_ms: u64,
+    traceparent: Option<TraceParent>,
     phase: Decision,
     attempt: u32,
 }
@@ -477,6 +479,7 @@ impl Call {
             .with_on_confirm(self.branch.on_confirm)
             .with_attempt(self.attempt)
             .with_begun_ms(self.begun_ms)
+            .with_traceparent(self.traceparent)
             .with_deadline(until);
         let span = tracing::debug_span!(
             "branch", key = %self.key, action = %action.name(), phase = %self.phase, attempt = self.attempt
