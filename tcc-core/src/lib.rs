@@ -108,6 +108,7 @@
 //! - [`protocol`]: the pure machine beneath: changes, records, the transition table.
 //! - [`store`]: the contract of a status store, and [`MemoryStore`](store::MemoryStore). Durable stores are in crates of
 //!   their own: `tcc-redis`, `tcc-sqlx`.
+//! - [`metrics`]: what is measured (feature `metrics`), and how to show it to Prometheus.
 //! - `testing` (feature `testing`): the conformance suite for a store of your own, and stores and participants that
 //!   fail by plan.
 //!
@@ -124,6 +125,7 @@
 #[path = "private.rs"]
 pub mod __private;
 pub mod coordinator;
+pub mod metrics;
 pub mod participant;
 pub mod protocol;
 pub mod store;

@@ -10,6 +10,7 @@ use super::alert::{Alert, Hook};
 use super::backoff::Backoff;
 use super::config::{Config, ConfigError, SettleOrder};
 use super::gather::Gather;
+use super::meter::{self, Meter, Operation};
 use super::participants::Participants;
 use super::shared::Shared;
 use super::tasks::Tasks;
@@ -191,9 +192,10 @@ impl Builder {
             return Err(error.clone().into());
         }
         let tasks = Tasks::new();
+        let meter = Arc::new(Meter::start(&group, &self.registry));
         let (finished, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            gather: Gather::start(self.store.clone(), self.config.store_timeout, &tasks),
+            gather: Gather::start(self.store.clone(), self.config.store_timeout, &tasks, meter.clone()),
             group,
             store: self.store,
             participants: Participants::of(&self.registry, self.config.calls_at_once),
@@ -203,8 +205,9 @@ impl Builder {
             tasks,
             finished,
             look_again: Notify::new(),
+            meter,
         });
-        let readiness = shared.limited(async { shared.store.check().await }).await?;
+        let readiness = shared.limited(Operation::Check, async { shared.store.check().await }).await?;
         if !readiness.errors.is_empty() {
             return Err(StartError::NotReady(readiness.errors));
         }
@@ -215,6 +218,7 @@ impl Builder {
         tasks.spawn_untracked(finish::run(shared.gather.clone(), receiver));
         tasks.spawn_untracked(recovery::run(Arc::downgrade(&shared)));
         tasks.spawn_untracked(sweep::run(Arc::downgrade(&shared)));
+        meter::watch(&shared);
         if let Some(token) = self.shutdown {
             let closing = tasks.clone();
             tasks.spawn_untracked(async move {

@@ -17,6 +17,7 @@
 //! | `participants` | how many calls each bears, and who waits for it to work again |
 //! | `operator` | list, look, cancel, retry, resolve |
 //! | `alert` | stuck and heuristic: calls for help |
+//! | `meter` | what is measured |
 //! | `trace` | the trace that a transaction belongs to |
 //! | `tasks`, `handoff` | work that outlives its caller |
 
@@ -31,6 +32,7 @@ mod gather;
 mod handoff;
 mod keyed;
 mod live;
+mod meter;
 mod operator;
 mod participants;
 mod random;

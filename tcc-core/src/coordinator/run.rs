@@ -143,6 +143,7 @@ pub(super) async fn run<T, E: From<TransactionError>>(
     keep: impl FnOnce(&T) -> Result<Option<Json>, TransactionError>,
 ) -> Result<T, E> {
     let span = tracing::debug_span!("transaction", id = %live.id, name = %live.name);
+    live.shared.meter.started(&live.name);
     let tx = Tx { live: live.clone() };
     let ended = {
         let body = OPEN.scope(live.id, AssertUnwindSafe(body(&tx)).catch_unwind());

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::call::answer;
+use super::call::{NoAnswer, answer};
 use super::error::{BranchError, TransactionError};
 use super::live::Live;
+use super::meter::Reply;
 use super::recovery;
 use super::shared::chain;
 use crate::participant::{Action, ActionType, Branch, Payload, Tried, TryFailure};
@@ -164,8 +165,10 @@ impl Tx {
                 )))),
             }
         };
-        let answered =
-            answer(call, until).await.unwrap_or_else(|no_answer| Err(TryFailure::Unknown(no_answer)));
+        let measured = self.live.shared.meter.attempt(action.name(), Phase::Try);
+        let answered = answer(call, until).await;
+        measured.answered(answered.as_ref().map_or_else(NoAnswer::reply, Reply::of_try));
+        let answered = answered.unwrap_or_else(|no_answer| Err(TryFailure::Unknown(no_answer.into())));
         if answered.is_ok()
             && let Some(participant) = participant
         {
