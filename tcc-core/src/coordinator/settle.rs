@@ -17,7 +17,7 @@ use super::meter::{AlertKind, Reply};
 use super::participants::Waiting;
 use super::shared::{Shared, chain};
 use super::write::Written;
-use super::{random, recovery};
+use super::{random, recovery, trace};
 use crate::participant::{Action, Branch, SettleError};
 use crate::protocol::{
     ActionName, BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan,
@@ -518,6 +518,7 @@ impl Call {
         let span = tracing::debug_span!(
             "branch", key = %self.key, action = %action.name(), phase = %self.phase, attempt = self.attempt
         );
+        trace::join(&span, self.traceparent);
         // Lazily, so that a handler that panics before its first await is caught as well.
         let call =
             async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };

@@ -123,8 +123,8 @@ impl Meter {
             stuck_count: AtomicUsize::new(0),
         };
         // Done, unavailable, ambiguous: what else a store answers is rare.
-        for answer in 0..3 {
-            let _ = counter(&list::WRITES, &[group, ANSWERS[answer]]);
+        for answer in &ANSWERS[..3] {
+            let _ = counter(&list::WRITES, &[group, answer]);
         }
         Self(Some(Box::new(on)))
     }
