@@ -182,7 +182,6 @@ impl Gather {
 
 impl Drop for Gather {
     fn drop(&mut self) {
-        self.meter.sent(self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).len());
         self.changed.notify_one();
     }
 }

@@ -347,7 +347,6 @@ impl Settling {
         };
         if record.status().is_settled() {
             self.shared.meter.settled(&record, self.begun);
-            self.shared.meter.has_not(self.id);
         }
         let resolved = |branch: &BranchRecord| matches!(branch.state, BranchState::Resolved { .. });
         match record.status() {

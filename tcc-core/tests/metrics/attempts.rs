@@ -139,6 +139,40 @@ async fn a_process_that_lost_a_stuck_transaction_shows_it_no_more() {
     assert_eq!((stuck(&rig).await, seen.gauges(["tcc_transactions_stuck"]).await), (0.0, [1.0]));
 }
 
+/// It was never put back: its lease was renewed for as long as nobody else wrote to its log.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_lost_the_lease_of_a_stuck_transaction_shows_it_no_more() {
+    let lease = Duration::from_secs(600);
+    let rig = Rig::with(|builder| builder.alert_after(5).lease(lease)).await;
+    let id = rig.pay(&[Told { confirm: Does::WhenUp, ..WORKS }]).await.unwrap();
+    tokio::time::sleep(lease).await;
+    assert_eq!(stuck(&rig).await, 1.0);
+    rig.store.faults().add(Rule::new(Fault::Unavailable).on(Call::Claim).always());
+    let seen = Seen::install();
+    let _second = start(rig.store.inner(), &rig.bank, |builder| builder.alert_after(5).lease(lease)).await;
+    assert!(rig.tcc.operator().retry_now(id).await.unwrap());
+    tokio::time::sleep(lease).await;
+    assert_eq!((stuck(&rig).await, seen.gauges(["tcc_transactions_stuck"]).await), (0.0, [1.0]));
+}
+
+/// From the claim on, and not only once the next attempt has failed as well.
+#[tokio::test(start_paused = true)]
+async fn a_stuck_transaction_is_shown_while_it_is_tried_again() {
+    let rig = Rig::with(|builder| builder.alert_after(5)).await;
+    rig.pay(&[Told { confirm: Does::WhenUp, ..WORKS }]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    rig.bank.hangs.store(true, Ordering::SeqCst);
+    let before = rig.bank.calls.lock().unwrap().len();
+    for _ in 0..10_000 {
+        let [stuck] = rig.seen.gauges_within(Duration::from_millis(10), ["tcc_transactions_stuck"]).await;
+        if rig.bank.calls.lock().unwrap().len() > before {
+            assert_eq!(stuck, 1.0);
+            return;
+        }
+    }
+    panic!("it was not tried again for 100 s");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_confirm_is_heuristic() {
     let rig = Rig::start().await;

@@ -90,10 +90,15 @@ impl Seen {
         all
     }
 
-    /// What gauges are set to between now and then.
+    /// What gauges are set to in the time that is long enough for each.
     pub async fn gauges<const N: usize>(&self, names: [&str; N]) -> [f64; N] {
+        self.gauges_within(Duration::from_secs(11), names).await
+    }
+
+    /// What gauges are set to from now until then; 0 if they are not.
+    pub async fn gauges_within<const N: usize>(&self, time: Duration, names: [&str; N]) -> [f64; N] {
         self.look();
-        tokio::time::sleep(Duration::from_secs(11)).await;
+        tokio::time::sleep(time).await;
         self.look();
         let gauges = self.gauges.lock().unwrap();
         names.map(|name| gauges[name])
@@ -128,6 +133,8 @@ pub const WORKS: Told = Told { r#try: Does::Work, confirm: Does::Work, cancel: D
 pub struct Bank {
     pub calls: Mutex<Vec<(TxId, Phase)>>,
     pub up: AtomicBool,
+    /// Instead of failing, [`Does::WhenUp`] never answers.
+    pub hangs: AtomicBool,
 }
 
 impl Bank {
@@ -141,6 +148,7 @@ impl Bank {
             Does::Hang => std::future::pending::<()>().await,
             Does::Slowly => tokio::time::sleep(Duration::from_secs(2)).await,
             Does::WhenUp if self.up.load(Ordering::SeqCst) => {}
+            Does::WhenUp if self.hangs.load(Ordering::SeqCst) => std::future::pending().await,
             Does::WhenUp => return Err(std::io::Error::other("down")),
         }
         Ok(true)

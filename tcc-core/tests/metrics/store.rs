@@ -79,6 +79,12 @@ async fn a_call_without_an_answer_is_ambiguous() {
     let asked = rig.tcc.outcome(TxId::from_time(1, [1; 10]));
     tokio::time::timeout(Duration::from_secs(1), asked).await.unwrap_err();
     assert_eq!(rig.number(CALLS, &[("operation", "read"), ("answer", "dropped")]), 1.0);
+    // A whole batch, of one tombstone.
+    rig.store.faults().next(Call::AppendAll, Fault::Hangs);
+    rig.pay(&[WORKS]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    assert_eq!(rig.number(CALLS, &[("operation", "append_all"), ("answer", "ambiguous")]), 1.0);
+    assert_eq!(rig.number(WRITES, &[("answer", "ambiguous")]), 1.0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tcc_core::protocol::{Cause, Status, TxId};
-use tcc_core::testing::Fault;
+use tcc_core::testing::{Call, Fault, Rule};
 use tcc_core::{TransactionError, Tx};
 
 use crate::rig::{Does, Error, Rig, Told, Transfer, WORKS, about};
@@ -126,6 +126,31 @@ async fn what_an_operator_cancels_counts_as_the_operators() {
     assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Cancelled));
     one(&rig, "cancel", "cancelled", "operator");
     assert_eq!(times(&rig, "cancel", "cancelled").0.len(), 1);
+}
+
+/// Its answer was lost, and another has taken the transaction over before it is looked for: it is this process's all the
+/// same, whether the log still shows it or is a tombstone already.
+#[tokio::test(start_paused = true)]
+async fn a_decision_counts_once_whoever_settles_it() {
+    for confirm in [Does::Slowly, Does::Work] {
+        let rig = Rig::start().await;
+        let faults = rig.store.faults();
+        faults.add(Rule::new(Fault::AnswerLost).on(Call::Append).when_change("decide"));
+        faults.next(Call::Read, Fault::DelayBefore(Duration::from_secs(1)));
+        let branches = [Told { confirm, ..WORKS }];
+        let paying = rig.pay(&branches);
+        let taking_over = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let id = rig.bank.calls.lock().unwrap()[0].0;
+            assert!(rig.tcc.operator().retry_now(id).await.unwrap());
+        };
+        let (paid, ()) = tokio::join!(paying, taking_over);
+        paid.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        one(&rig, "confirm", "confirmed", "none");
+        let recovered = [("name", "pay"), ("status", "confirming")];
+        assert_eq!(rig.number("tcc_transactions_recovered_total", &recovered), 1.0);
+    }
 }
 
 /// A coordinator on a runtime of its own, which dies with all its tasks in the middle of a body.
