@@ -109,6 +109,8 @@
 //! - [`store`]: the contract of a status store, and [`MemoryStore`](store::MemoryStore). Durable stores are in crates of
 //!   their own: `tcc-redis`, `tcc-sqlx`.
 //! - [`metrics`]: what is measured (feature `metrics`), and how to show it to Prometheus.
+//! - [`TraceParent`](protocol::TraceParent): the trace that a transaction belongs to. With the feature `opentelemetry` it is
+//!   that of the span in which the transaction begins: [`Builder::trace_context`].
 //! - `testing` (feature `testing`): the conformance suite for a store of your own, and stores and participants that
 //!   fail by plan.
 //!

@@ -163,6 +163,10 @@ impl Builder {
     ///
     /// By default none; with the feature `opentelemetry`, that of the current span. It must return soon. If it panics,
     /// the transaction goes on without.
+    ///
+    /// With that feature the spans of confirms and cancels are children of the one that is said here, in whatever
+    /// process, and however much later. They are spans of `tracing`, of the level *debug*: the layer that exports them
+    /// has to let `tcc_core=debug` pass.
     pub fn trace_context(
         mut self,
         current: impl Fn() -> Option<TraceParent> + Send + Sync + 'static,

@@ -163,8 +163,8 @@ async fn a_stuck_transaction_is_shown_while_it_is_tried_again() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     rig.bank.hangs.store(true, Ordering::SeqCst);
     let before = rig.bank.calls.lock().unwrap().len();
-    for _ in 0..10_000 {
-        let [stuck] = rig.seen.gauges_within(Duration::from_millis(10), ["tcc_transactions_stuck"]).await;
+    for _ in 0..2_000 {
+        let [stuck] = rig.seen.gauges_within(Duration::from_millis(50), ["tcc_transactions_stuck"]).await;
         if rig.bank.calls.lock().unwrap().len() > before {
             assert_eq!(stuck, 1.0);
             return;

@@ -56,6 +56,28 @@ async fn what_the_store_does_not_say_is_not_a_number() {
     assert!(shown.iter().all(|shown| shown.is_nan()), "{shown:?}");
 }
 
+/// What has been shown last would else stand for ever.
+#[tokio::test(start_paused = true)]
+async fn after_a_shutdown_nothing_is_shown() {
+    let rig = Rig::with(|builder| builder.alert_after(3)).await;
+    for _ in 0..5 {
+        rig.pay(&[Told { confirm: Does::WhenUp, ..WORKS }]).await.unwrap();
+    }
+    // Some are put back, and some are tried just now.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(rig.seen.gauges(["tcc_transactions_stuck"]).await, [5.0]);
+    rig.bank.hangs.store(true, Ordering::SeqCst);
+    let (before, tried) = (rig.bank.calls.lock().unwrap().len(), || rig.bank.calls.lock().unwrap().len());
+    while tried() == before {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let ([unfinished, stuck], ()) = tokio::join!(
+        rig.seen.gauges(["tcc_transactions_unfinished", "tcc_transactions_stuck"]),
+        rig.tcc.shutdown()
+    );
+    assert!(unfinished.is_nan() && stuck == 0.0, "{unfinished} unfinished, {stuck} stuck");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_store_is_asked_now_and_then() {
     let rig = Rig::start().await;

@@ -1,7 +1,7 @@
 //! What is measured: the feature `metrics` is on.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ struct On {
     stuck_ids: Mutex<HashMap<TxId, Option<Instant>>>,
     /// How many these are, so that nobody need look when there is none.
     stuck_count: AtomicUsize,
+    /// What is put back is no more of this process.
+    closed: AtomicBool,
 }
 
 /// The metrics of a transaction's name.
@@ -121,6 +123,7 @@ impl Meter {
             stuck,
             stuck_ids: Mutex::default(),
             stuck_count: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
         };
         // Done, unavailable, ambiguous: what else a store answers is rare.
         for answer in &ANSWERS[..3] {
@@ -285,6 +288,9 @@ impl Meter {
     /// This process has put the transaction back, due then: whoever claims it then has it.
     pub(in crate::coordinator) fn put_back(&self, id: TxId, due: Instant) {
         let Some(on) = &self.0 else { return };
+        if on.closed.load(Ordering::Acquire) {
+            return self.has_not(id);
+        }
         if on.stuck_count.load(Ordering::Acquire) > 0 {
             on.change_stuck(|ids| {
                 if let Some(until) = ids.get_mut(&id) {
@@ -305,6 +311,14 @@ impl Meter {
         );
         let now = Instant::now();
         on.change_stuck(|ids| ids.retain(|_, until| until.is_none_or(|until| now < until)));
+    }
+
+    /// The coordinator has closed: its numbers would stand still from now on.
+    pub(super) fn close(&self) {
+        let Some(on) = &self.0 else { return };
+        on.closed.store(true, Ordering::Release);
+        on.change_stuck(|ids| ids.retain(|_, until| until.is_none()));
+        self.group(None);
     }
 }
 

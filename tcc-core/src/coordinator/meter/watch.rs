@@ -17,20 +17,23 @@ pub(in crate::coordinator) fn watch(shared: &Arc<Shared>) {
 }
 
 async fn run(shared: Weak<Shared>) {
-    let Some(closing) = shared.upgrade().map(|shared| shared.tasks.closing().clone()) else { return };
+    let Some(first) = shared.upgrade() else { return };
+    let (closing, meter) = (first.tasks.closing().clone(), first.meter.clone());
+    drop(first);
     while let Some(shared) = shared.upgrade() {
         let stats = async { shared.store.stats(&shared.group).await };
         match shared.limited(Operation::Stats, stats).await {
-            Ok(stats) => shared.meter.group(Some(&stats)),
+            Ok(stats) => meter.group(Some(&stats)),
             Err(error) => {
                 tracing::debug!(group = %shared.group, error = chain(&error), "the store did not say how many are unfinished");
-                shared.meter.group(None);
+                meter.group(None);
             }
         }
         drop(shared);
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            () = closing.cancelled() => return,
+            () = closing.cancelled() => break,
         }
     }
+    meter.close();
 }
