@@ -229,6 +229,9 @@
 //! - [`protocol`]: the pure machine beneath: changes, records, the transition table.
 //! - [`store`]: the contract of a status store, and [`MemoryStore`](store::MemoryStore). Durable stores are in crates of
 //!   their own: `tcc-redis`, `tcc-sqlx`.
+//! - [`metrics`]: what is measured (feature `metrics`), and how to show it to Prometheus.
+//! - [`TraceParent`](protocol::TraceParent): the trace that a transaction belongs to. With the feature `opentelemetry` it is
+//!   that of the span in which the transaction begins: [`Builder::trace_context`].
 //! - `testing` (feature `testing`): the conformance suites for a store and for an action of your own, and stores and
 //!   participants that fail by plan.
 
@@ -236,6 +239,7 @@
 #[path = "private.rs"]
 pub mod __private;
 pub mod coordinator;
+pub mod metrics;
 pub mod participant;
 pub mod protocol;
 pub mod store;

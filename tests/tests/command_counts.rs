@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics_util::debugging::DebuggingRecorder;
 use tcc_core::{
     ActionType, Branch, BranchError, Coordinator, Handler, Never, Registry, Service, Settled,
     TransactionError, Tried, Tx,
@@ -179,9 +180,8 @@ async fn many_callers_share_commands() {
     assert!(per_transaction < 1.0, "{per_transaction}");
 }
 
-/// A coordinator that has nothing to do asks for nothing, or nearly.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_coordinator_sends_at_most_two_commands_a_second() {
+/// How many commands a coordinator sends in this time that has nothing to do.
+async fn idle_for(time: Duration) -> u64 {
     let server = RedisServer::start();
     let store = RedisStore::connect(server.url()).await.unwrap();
     let tcc = Coordinator::builder("cost", store).register(Nothing).start().await.unwrap();
@@ -194,10 +194,31 @@ async fn an_idle_coordinator_sends_at_most_two_commands_a_second() {
         count.expect("the server counts").parse::<u64>().unwrap()
     };
     let before = processed();
-    let time = Duration::from_secs(5);
     tokio::time::sleep(time).await;
     // Our own question is one of them.
     let commands = processed() - before - 1;
     eprintln!("idle for {time:?}: {commands} commands");
+    commands
+}
+
+/// A coordinator that has nothing to do asks for nothing, or nearly; also with the feature `metrics`, if nobody listens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_coordinator_sends_at_most_two_commands_a_second() {
+    let time = Duration::from_secs(5);
+    let commands = idle_for(time).await;
     assert!(commands <= 2 * time.as_secs(), "{commands} commands in {time:?}");
+}
+
+/// The gauges of its group cost four commands every ten seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_coordinator_that_is_measured_sends_at_most_two_commands_a_second() {
+    // For this thread, in which the coordinator starts: there it looks up what it tells later.
+    let recorder = DebuggingRecorder::new();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let time = Duration::from_secs(11);
+    let commands = idle_for(time).await;
+    assert!((4..=2 * time.as_secs()).contains(&commands), "{commands} commands in {time:?}");
+    let shown = recorder.snapshotter().snapshot().into_vec();
+    let unfinished = shown.iter().find(|(key, ..)| key.key().name() == "tcc_transactions_unfinished");
+    assert!(unfinished.is_some(), "nothing was measured");
 }

@@ -10,12 +10,14 @@ use super::alert::{Alert, Hook};
 use super::backoff::Backoff;
 use super::config::{Config, ConfigError, SettleOrder};
 use super::gather::Gather;
+use super::meter::{self, Meter, Operation};
 use super::participants::Participants;
 use super::shared::Shared;
 use super::tasks::Tasks;
+use super::trace::TraceContext;
 use super::{Coordinator, finish, random, recovery, sweep};
 use crate::participant::{Register, RegisterError, Registry};
-use crate::protocol::{Group, NameError};
+use crate::protocol::{Group, NameError, TraceParent};
 use crate::store::{Finding, StatusStore, StoreError};
 
 /// Sets up a [`Coordinator`]: made by [`Coordinator::builder`].
@@ -156,6 +158,23 @@ impl Builder {
         self
     }
 
+    /// Is asked at the begin of each transaction which trace it belongs to, in the task of its caller; unless it was
+    /// [told so by hand](super::Transaction::traceparent).
+    ///
+    /// By default none; with the feature `opentelemetry`, that of the current span. It must return soon. If it panics,
+    /// the transaction goes on without.
+    ///
+    /// With that feature the spans of confirms and cancels are children of the one that is said here, in whatever
+    /// process, and however much later. They are spans of `tracing`, of the level *debug*: the layer that exports them
+    /// has to let `tcc_core=debug` pass.
+    pub fn trace_context(
+        mut self,
+        current: impl Fn() -> Option<TraceParent> + Send + Sync + 'static,
+    ) -> Self {
+        self.config.trace_context = TraceContext::new(current);
+        self
+    }
+
     /// Begins a [shutdown](Coordinator::shutdown) when the token is cancelled.
     pub fn shutdown_on(mut self, token: CancellationToken) -> Self {
         self.shutdown = Some(token);
@@ -177,9 +196,10 @@ impl Builder {
             return Err(error.clone().into());
         }
         let tasks = Tasks::new();
+        let meter = Arc::new(Meter::start(&group, &self.registry));
         let (finished, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            gather: Gather::start(self.store.clone(), self.config.store_timeout, &tasks),
+            gather: Gather::start(self.store.clone(), self.config.store_timeout, &tasks, meter.clone()),
             group,
             store: self.store,
             participants: Participants::of(&self.registry, self.config.calls_at_once),
@@ -189,8 +209,9 @@ impl Builder {
             tasks,
             finished,
             look_again: Notify::new(),
+            meter,
         });
-        let readiness = shared.limited(async { shared.store.check().await }).await?;
+        let readiness = shared.limited(Operation::Check, async { shared.store.check().await }).await?;
         if !readiness.errors.is_empty() {
             return Err(StartError::NotReady(readiness.errors));
         }
@@ -201,6 +222,7 @@ impl Builder {
         tasks.spawn_untracked(finish::run(shared.gather.clone(), receiver));
         tasks.spawn_untracked(recovery::run(Arc::downgrade(&shared)));
         tasks.spawn_untracked(sweep::run(Arc::downgrade(&shared)));
+        meter::watch(&shared);
         if let Some(token) = self.shutdown {
             let closing = tasks.clone();
             tasks.spawn_untracked(async move {

@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::store::BoxError;
+use super::meter::Reply;
 
 /// Why a call gave no answer: it is *unknown* whether it had its effect.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +18,22 @@ pub(crate) enum NoAnswer {
     Panicked(String),
 }
 
+impl NoAnswer {
+    /// What is measured of it.
+    pub(super) const fn reply(&self) -> Reply {
+        match self {
+            Self::TimedOut => Reply::TimedOut,
+            Self::Panicked(_) => Reply::Panicked,
+        }
+    }
+}
+
 /// Waits for the answer of a participant until then.
-pub(crate) async fn answer<T>(call: impl Future<Output = T> + Send, until: Instant) -> Result<T, BoxError> {
+pub(crate) async fn answer<T>(call: impl Future<Output = T> + Send, until: Instant) -> Result<T, NoAnswer> {
     match tokio::time::timeout_at(until, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(panic)) => Err(NoAnswer::Panicked(panic_text(&*panic)).into()),
-        Err(_) => Err(NoAnswer::TimedOut.into()),
+        Ok(Err(panic)) => Err(NoAnswer::Panicked(panic_text(&*panic))),
+        Err(_) => Err(NoAnswer::TimedOut),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::alert::Hook;
 use super::backoff::Backoff;
+use super::trace::TraceContext;
 use crate::participant::TIMEOUTS;
 use crate::protocol::{BranchState, Cause, Record};
 
@@ -30,6 +31,8 @@ pub(super) struct Config {
     pub(super) calls_at_once: usize,
     pub(super) on_stuck: Hook,
     pub(super) on_heuristic: Hook,
+    /// Says which trace a transaction belongs to.
+    pub(super) trace_context: TraceContext,
     /// After how many failed attempts a branch makes its transaction stuck.
     pub(super) alert_after: u32,
     /// How many transactions are recovered at once.
@@ -57,6 +60,7 @@ impl Default for Config {
             calls_at_once: 1024,
             on_stuck: Hook::default(),
             on_heuristic: Hook::default(),
+            trace_context: TraceContext::default(),
             alert_after: 10,
             recover_at_once: 256,
             max_payload: 64 * 1024,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
+use super::meter::{Meter, Operation};
 use super::tasks::Tasks;
 use crate::store::{Append, StatusStore, StoreError};
 
@@ -33,11 +34,17 @@ pub(super) struct Gather {
     queue: Mutex<Vec<Waiting>>,
     /// There is something in the queue, a call has returned, or the gatherer is gone.
     changed: Arc<Notify>,
+    meter: Arc<Meter>,
 }
 
 impl Gather {
     /// A gatherer with its task, which ends with it.
-    pub(super) fn start(store: Arc<dyn StatusStore>, limit: Duration, tasks: &Tasks) -> Arc<Self> {
+    pub(super) fn start(
+        store: Arc<dyn StatusStore>,
+        limit: Duration,
+        tasks: &Tasks,
+        meter: Arc<Meter>,
+    ) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         let gather = Arc::new(Self {
             store,
@@ -45,6 +52,7 @@ impl Gather {
             under_way: AtomicUsize::new(0),
             queue: Mutex::default(),
             changed: changed.clone(),
+            meter,
         });
         let (weak, sending) = (Arc::downgrade(&gather), tasks.clone());
         tasks.spawn_untracked(async move {
@@ -72,6 +80,7 @@ impl Gather {
         let first = {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.push((write.clone(), sender));
+            self.meter.queued();
             queue.len() == 1
         };
         // The place that was missing may be free again by now. Whoever queues behind the first goes with it, or is seen by
@@ -89,23 +98,36 @@ impl Gather {
     /// Appends many as one call.
     pub(super) async fn append_all(&self, writes: &[Append]) -> Vec<Answer> {
         let call = AssertUnwindSafe(async { self.store.append_all(writes).await }).catch_unwind();
+        let measured = self.meter.store_call(Operation::AppendAll);
         let why = match tokio::time::timeout(self.limit, call).await {
-            Ok(Ok(answers)) if answers.len() == writes.len() => return answers,
+            Ok(Ok(answers)) if answers.len() == writes.len() => {
+                measured.answered(&Ok(()));
+                answers.iter().for_each(|answer| self.meter.wrote(answer));
+                return answers;
+            }
             Ok(Ok(answers)) => format!("the store gave {} answers to {} writes", answers.len(), writes.len()),
             Ok(Err(_)) => "the store panicked".to_owned(),
             Err(_) => format!("the store did not answer within {:?}", self.limit),
         };
-        writes.iter().map(|_| Err(StoreError::Ambiguous { what: why.clone(), source: None })).collect()
+        let lost = || Err(StoreError::Ambiguous { what: why.clone(), source: None });
+        measured.answered(&lost());
+        let answers: Vec<Answer> = writes.iter().map(|_| lost()).collect();
+        answers.iter().for_each(|answer| self.meter.wrote(answer));
+        answers
     }
 
     async fn alone(&self, write: &Append) -> Answer {
         // Lazily, so that a store that panics before its first await is caught as well.
         let call = AssertUnwindSafe(async { self.store.append(write).await }).catch_unwind();
-        match tokio::time::timeout(self.limit, call).await {
+        let measured = self.meter.store_call(Operation::Append);
+        let answer = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(StoreError::ambiguous("the store panicked")),
             Err(_) => Err(StoreError::ambiguous(format!("the store did not answer within {:?}", self.limit))),
-        }
+        };
+        measured.answered(&answer);
+        self.meter.wrote(&answer);
+        answer
     }
 
     /// Starts as many senders as there is room for and something to send.
@@ -140,7 +162,9 @@ impl Gather {
     fn batch(&self) -> Vec<Waiting> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = if queue.len() > MOST { queue.split_off(MOST) } else { Vec::new() };
-        std::mem::replace(&mut *queue, rest)
+        let batch = std::mem::replace(&mut *queue, rest);
+        self.meter.sent(batch.len());
+        batch
     }
 
     async fn send(&self, batch: Vec<Waiting>) {

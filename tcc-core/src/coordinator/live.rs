@@ -16,7 +16,7 @@ use super::write::{WriteError, Written};
 use crate::participant::Action;
 use crate::protocol::{
     Begin, BranchId, Cause, Change, Decide, Decision, Enlist, Enlisted, Json, Key, Name, Output, Position,
-    Record, Run, TxId,
+    Record, Run, TraceParent, TxId,
 };
 use crate::store::{Append, Due, Mode};
 
@@ -29,7 +29,10 @@ pub(super) struct Live {
     pub(super) run: Option<Run>,
     pub(super) begun_ms: u64,
     pub(super) timeout: Duration,
+    begun: Instant,
     pub(super) deadline: Instant,
+    /// The trace that it belongs to.
+    pub(super) traceparent: Option<TraceParent>,
     state: Mutex<State>,
     /// A write has ended.
     changed: Notify,
@@ -83,7 +86,10 @@ impl Live {
         name: Name,
         begun_ms: u64,
         timeout: Duration,
+        traceparent: Option<TraceParent>,
     ) -> Arc<Self> {
+        // Before the log can begin, so that the initiator's deadline is never after the store's.
+        let begun = Instant::now();
         Arc::new(Self {
             shared,
             id,
@@ -91,8 +97,9 @@ impl Live {
             run,
             begun_ms,
             timeout,
-            // Before the log can begin, so that the initiator's deadline is never after the store's.
-            deadline: Instant::now() + timeout,
+            begun,
+            deadline: begun + timeout,
+            traceparent,
             state: Mutex::new(State {
                 logged: None,
                 queued: Vec::new(),
@@ -206,6 +213,7 @@ impl Live {
             by: self.shared.owner,
             key,
             run: self.run,
+            traceparent: self.traceparent,
             branches,
         });
         (self.append(Position::START, &change, Due::In(self.timeout)), change)
@@ -290,13 +298,17 @@ impl Live {
         cause: Option<Cause>,
         value: Option<Json>,
     ) -> Result<Concluded, TransactionError> {
-        let Some((append, change)) = self.decide(decision, cause, value).await? else {
+        let meter = &self.shared.meter;
+        let Some((append, change)) = self.decide(decision, cause.clone(), value).await? else {
+            meter.decided_nothing(&self.name);
             return Ok(Concluded::by(decision));
         };
+        let decided = || meter.decided(&self.name, decision, cause.as_ref(), self.begun.elapsed());
         // The lease counts from before the write, so that it never ends later here than in the store.
         let since = Instant::now();
         match self.shared.write(&append, self.deadline.max(since)).await {
             Ok(Written::Applied) => {
+                decided();
                 let (record, position) = {
                     let mut state = self.state();
                     state.log(&append, &change);
@@ -304,15 +316,22 @@ impl Live {
                     state.logged.take().expect("it was logged above")
                 };
                 let end = (position, position.entries as usize);
-                Settling::new(&self.shared, self.id, record, end, since).first_attempts().await;
+                let settling = Settling::new(&self.shared, self.id, record, end, since).begun_at(self.begun);
+                settling.first_attempts().await;
                 Ok(Concluded::by(decision))
             }
             // Decided as asked; who claimed it settles it.
-            Ok(Written::Overtaken) => Ok(Concluded::by(decision)),
+            Ok(Written::Overtaken) => {
+                decided();
+                Ok(Concluded::by(decision))
+            }
             Ok(Written::Superseded(record) | Written::Taken(record)) => match record.decision() {
                 // Nobody but its initiator decides to confirm: that was this write. Unless it is another run of the key:
                 // then this one was cancelled, for its tombstone is kept longer than its initiator asks.
-                Some(Decision::Confirm) if record.run() == self.run => Ok(Concluded::Confirmed),
+                Some(Decision::Confirm) if record.run() == self.run => {
+                    decided();
+                    Ok(Concluded::Confirmed)
+                }
                 Some(Decision::Cancel) | None if decision == Decision::Cancel => Ok(Concluded::Cancelled),
                 Some(Decision::Confirm | Decision::Cancel) | None => Err(self.superseded(&record)),
             },

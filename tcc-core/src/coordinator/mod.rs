@@ -17,6 +17,8 @@
 //! | `participants` | how many calls each bears, and who waits for it to work again |
 //! | `operator` | list, look, cancel, retry, resolve |
 //! | `alert` | stuck and heuristic: calls for help |
+//! | `meter` | what is measured |
+//! | `trace` | the trace that a transaction belongs to |
 //! | `tasks`, `handoff` | work that outlives its caller |
 
 mod alert;
@@ -30,6 +32,7 @@ mod gather;
 mod handoff;
 mod keyed;
 mod live;
+mod meter;
 mod operator;
 mod participants;
 pub(crate) mod random;
@@ -39,6 +42,7 @@ mod settle;
 mod shared;
 mod sweep;
 mod tasks;
+mod trace;
 mod tx;
 mod write;
 

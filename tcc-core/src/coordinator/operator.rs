@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::meter::Operation;
 use super::shared::{Shared, chain};
 use crate::protocol::{
     BranchId, BranchState, Cause, Change, Decide, Decision, Entry, Illegal, Log, LogError, Name, Op, Record,
@@ -224,7 +225,8 @@ impl<'c> Operator<'c> {
                 cursor: page.next.take(),
                 limit: room.min(STORE_PAGE),
             };
-            let found = self.shared.limited(async { self.shared.store.list(&query).await }).await?;
+            let found =
+                self.shared.limited(Operation::List, async { self.shared.store.list(&query).await }).await?;
             looked_at += query.limit;
             page.unreadable.extend(found.unreadable);
             for Listed { id, log, due } in found.items {
@@ -248,7 +250,9 @@ impl<'c> Operator<'c> {
     /// # Errors
     /// As for every call of the store.
     pub async fn stats(&self) -> Result<Stats, StoreError> {
-        self.shared.limited(async { self.shared.store.stats(&self.shared.group).await }).await
+        self.shared
+            .limited(Operation::Stats, async { self.shared.store.stats(&self.shared.group).await })
+            .await
     }
 
     /// The log of a transaction as a timeline; `None` if there is none.
@@ -284,7 +288,9 @@ impl<'c> Operator<'c> {
                 value: None,
             }))
         };
-        self.change(id, decide, |_| Due::In(Duration::ZERO)).await?;
+        if let Some(record) = self.change(id, decide, |_| Due::In(Duration::ZERO)).await? {
+            self.shared.meter.decided_by_another(&record);
+        }
         tracing::warn!(tx = %id, who, why, "cancelled by an operator");
         Ok(())
     }
@@ -329,7 +335,7 @@ impl<'c> Operator<'c> {
             Status::Confirming | Status::Cancelling => Some(claim.clone()),
             Status::Trying | Status::Confirmed | Status::Cancelled | Status::Heuristic => None,
         };
-        self.change(id, decided, |_| Due::In(Duration::ZERO)).await
+        Ok(self.change(id, decided, |_| Due::In(Duration::ZERO)).await?.is_some())
     }
 
     /// Has all decided transactions that the filter lists settled now, and says how many.
@@ -361,22 +367,23 @@ impl<'c> Operator<'c> {
         Ok(count)
     }
 
-    /// Appends what the record calls for, after whatever is the end of the log then; `false` if it calls for nothing.
+    /// Appends what the record calls for, after whatever is the end of the log then, and returns the record after it;
+    /// `None` if it calls for nothing.
     async fn change(
         &self,
         id: TxId,
         change: impl Fn(&Record) -> Option<Change>,
         due: impl Fn(&Record) -> Due,
-    ) -> Result<bool, OperatorError> {
+    ) -> Result<Option<Record>, OperatorError> {
         for _ in 0..RACES {
             let log = self.shared.read(id).await?.ok_or(OperatorError::NotFound { id })?;
             let mut record = fold(&log).map_err(|source| OperatorError::Unreadable { id, source })?;
-            let Some(change) = change(&record) else { return Ok(false) };
+            let Some(change) = change(&record) else { return Ok(None) };
             record.apply(&change).map_err(|source| OperatorError::Illegal { id, source })?;
             match self.append(id, &log, &change, due(&record)).await {
                 Ok(()) => {
                     self.shared.look_again.notify_one();
-                    return Ok(true);
+                    return Ok(Some(record));
                 }
                 Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),

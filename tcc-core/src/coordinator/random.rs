@@ -52,7 +52,7 @@ pub(super) fn up_to(most: Duration) -> Duration {
 /// Milliseconds since the Unix epoch by this machine's clock. It decides nothing.
 #[expect(
     clippy::disallowed_methods,
-    reason = "it is told to participants and operators, and compared with nothing"
+    reason = "it is told to participants and operators, and measured by; it decides nothing"
 )]
 pub(crate) fn unix_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::meter::{Operation, WhyUnreadable};
 use super::participants::Waiting;
 use super::settle::Settling;
 use super::shared::{Shared, chain};
@@ -93,8 +94,9 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
         limit,
     };
     let Claimed { logs, next_due, unreadable } =
-        shared.limited(async { shared.store.claim(&claim).await }).await?;
+        shared.limited(Operation::Claim, async { shared.store.claim(&claim).await }).await?;
     for log in unreadable {
+        shared.meter.unreadable(WhyUnreadable::Store);
         tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction");
     }
     for (id, log) in logs {
@@ -159,6 +161,7 @@ async fn resume(shared: &Arc<Shared>, id: TxId, log: &Log, since: Instant) {
         Ok(record) => record,
         Err(error) => return put_back(shared, id, log, &error).await,
     };
+    shared.meter.recovered(record.name(), record.status());
     tracing::info!(tx = %id, name = %record.name(), status = %record.status(), "recovering a transaction");
     match record.plan() {
         Plan::Decide(decision) => abandon(shared, id, record, log, decision, since).await,
@@ -196,10 +199,12 @@ async fn abandon(
     match shared.write(&append, since + shared.config.lease).await {
         Ok(Written::Applied) => {
             record.apply(&change).expect("what the plan says may be decided");
+            shared.meter.decided_by_another(&record);
             let end = (append.after.then(append.entry.op()), log.entries().len() + 1);
             Settling::new(shared, id, record, end, decided).run().await;
         }
         Ok(Written::Overtaken | Written::Superseded(_) | Written::Taken(_)) | Err(_) => {
+            shared.meter.lease_lost();
             tracing::info!(tx = %id, "the lease was lost; the transaction is left to its new holder");
         }
     }
@@ -210,6 +215,11 @@ async fn put_back(shared: &Arc<Shared>, id: TxId, log: &Log, error: &LogError) {
     let (LogError::Malformed { entry, .. } | LogError::Illegal { entry, .. }) = error else { return };
     let times = log.position().entries.saturating_sub(*entry) / 2;
     let newer = matches!(error, LogError::Malformed { source: MalformedEntry::Version { .. }, .. });
+    shared.meter.unreadable(match error {
+        LogError::Illegal { .. } => WhyUnreadable::Illegal,
+        _ if newer => WhyUnreadable::NewerFormat,
+        _ => WhyUnreadable::Malformed,
+    });
     let due = if newer {
         tracing::warn!(tx = %id, error = chain(error), "put back for a newer instance");
         NEWER.delay(times + 1)

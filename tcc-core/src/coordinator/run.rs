@@ -16,7 +16,7 @@ use super::random;
 use super::shared::{Shared, chain};
 use super::tx::Tx;
 use crate::participant::TIMEOUTS;
-use crate::protocol::{Cause, Decision, Json, Name, Run, TxId};
+use crate::protocol::{Cause, Decision, Json, Name, Run, TraceParent, TxId};
 use crate::store::StoreError;
 
 tokio::task_local! {
@@ -36,11 +36,12 @@ pub struct Transaction<'c> {
     name: &'c str,
     timeout: Duration,
     independent: bool,
+    traceparent: Option<TraceParent>,
 }
 
 impl<'c> Transaction<'c> {
     pub(super) fn new(shared: &'c Arc<Shared>, name: &'c str) -> Self {
-        Self { shared, name, timeout: shared.config.timeout, independent: false }
+        Self { shared, name, timeout: shared.config.timeout, independent: false, traceparent: None }
     }
 
     pub(super) fn shared(&self) -> &'c Arc<Shared> {
@@ -56,6 +57,16 @@ impl<'c> Transaction<'c> {
     /// Lets it start inside the body of another one, and stand by itself: neither waits for the other's outcome.
     pub fn independent(mut self) -> Self {
         self.independent = true;
+        self
+    }
+
+    /// Says which trace it belongs to. By default what the coordinator's
+    /// [`trace_context`](super::Builder::trace_context) says.
+    ///
+    /// It is kept with the transaction until that is finished, and every handler is told of it:
+    /// [`Branch::traceparent`](crate::Branch::traceparent).
+    pub fn traceparent(mut self, traceparent: TraceParent) -> Self {
+        self.traceparent = Some(traceparent);
         self
     }
 
@@ -110,7 +121,8 @@ impl<'c> Transaction<'c> {
         }
         let begun_ms = random::unix_millis();
         let id = id(begun_ms, &name);
-        Ok((Live::new(self.shared.clone(), id, name, begun_ms, self.timeout), token))
+        let traceparent = self.traceparent.or_else(|| self.shared.config.trace_context.ask());
+        Ok((Live::new(self.shared.clone(), id, name, begun_ms, self.timeout, traceparent), token))
     }
 }
 
@@ -131,6 +143,7 @@ pub(super) async fn run<T, E: From<TransactionError>>(
     keep: impl FnOnce(&T) -> Result<Option<Json>, TransactionError>,
 ) -> Result<T, E> {
     let span = tracing::debug_span!("transaction", id = %live.id, name = %live.name);
+    live.shared.meter.started(&live.name);
     let tx = Tx { live: live.clone() };
     let ended = {
         let body = OPEN.scope(live.id, AssertUnwindSafe(body(&tx)).catch_unwind());

@@ -9,18 +9,19 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::alert::{Alert, Hook};
-use super::call::answer;
+use super::alert::Alert;
+use super::call::{NoAnswer, answer};
 use super::config::SettleOrder;
 use super::finish::{Finish, Message};
+use super::meter::{AlertKind, Reply};
 use super::participants::Waiting;
 use super::shared::{Shared, chain};
 use super::write::Written;
-use super::{random, recovery};
+use super::{random, recovery, trace};
 use crate::participant::{Action, Branch, SettleError};
 use crate::protocol::{
     ActionName, BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan,
-    Position, Record, Settle, Settled, Status, Step, TxId, Verdict,
+    Position, Record, Settle, Settled, Status, Step, TraceParent, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
 
@@ -44,6 +45,8 @@ pub(super) struct Settling {
     entries: usize,
     /// When the lease began.
     since: Instant,
+    /// When the transaction began, if it began here.
+    begun: Option<Instant>,
     /// Calls under way, and waits for the next.
     calls: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// Branches whose first attempt here has not returned.
@@ -96,12 +99,19 @@ impl Settling {
             position,
             entries,
             since,
+            begun: None,
             calls: FuturesUnordered::new(),
             first_left: 0,
             in_order: Vec::new(),
             progress: Settle::default(),
             later: Vec::new(),
         }
+    }
+
+    /// The same, of a transaction that began here.
+    pub(super) fn begun_at(mut self, begun: Instant) -> Self {
+        self.begun = Some(begun);
+        self
     }
 
     /// Asks every branch once, then returns; what is left goes on in the coordinator's tasks.
@@ -111,7 +121,7 @@ impl Settling {
         if held.is_err() {
             return self.lost();
         }
-        if self.calls.is_empty() && self.unsettled() == 0 {
+        if self.calls.is_empty() && self.unsettled().next().is_none() {
             return self.conclude().await;
         }
         let tasks = self.shared.tasks.clone();
@@ -132,6 +142,7 @@ impl Settling {
     }
 
     fn start(&mut self) {
+        self.shared.meter.has(self.id, || self.is_stuck());
         match self.record.plan() {
             Plan::Settle(mut steps) => match self.shared.config.order {
                 SettleOrder::Concurrent => {
@@ -196,6 +207,7 @@ impl Settling {
                 return self.put_off(id, phase, delay);
             }
             Err(NotSettled::Unknown(error)) => {
+                self.shared.meter.unknown_action(&error.action, error.version);
                 let delay = self.fail(id, phase, attempt, error.to_string());
                 // Long enough for all other instances to have looked when it is due, so that they are as quick as this one.
                 let lease = self.shared.config.lease;
@@ -206,6 +218,7 @@ impl Settling {
         };
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.settled.push(Settled { id, phase, verdict });
+        self.shared.meter.has(self.id, || self.is_stuck());
         if let Some(next) = self.in_order.pop() {
             self.begin(next);
         }
@@ -216,17 +229,23 @@ impl Settling {
         let error = shorten(error);
         if attempts == self.shared.config.alert_after {
             tracing::error!(tx = %self.id, branch = %id, %phase, attempts, error, "a transaction is stuck; it is still retried");
-            self.alert(id, phase, attempts, &error, &self.shared.config.on_stuck);
+            self.alert(AlertKind::Stuck, id, phase, attempts, &error);
         } else {
             tracing::warn!(tx = %self.id, branch = %id, %phase, attempts, error, "a branch is to be settled again");
         }
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.failed.push(Failed { id, attempts, error });
+        self.shared.meter.has(self.id, || self.is_stuck());
         self.shared.config.backoff.delay(attempts)
     }
 
-    fn alert(&self, id: BranchId, phase: Decision, attempts: u32, error: &str, hook: &Hook) {
+    fn alert(&self, kind: AlertKind, id: BranchId, phase: Decision, attempts: u32, error: &str) {
         let Some(branch) = self.record.branch(id) else { return };
+        let hook = match kind {
+            AlertKind::Stuck => &self.shared.config.on_stuck,
+            AlertKind::Heuristic => &self.shared.config.on_heuristic,
+        };
+        self.shared.meter.alert(kind, &branch.action, phase);
         hook.call(&Alert {
             id: self.id,
             name: self.record.name().clone(),
@@ -269,6 +288,7 @@ impl Settling {
             key: BranchKey { tx: self.id, branch: id, run: self.record.run() },
             branch: branch.clone(),
             begun_ms: self.record.begun_ms(),
+            traceparent: self.record.traceparent(),
             phase,
             attempt,
         };
@@ -286,11 +306,19 @@ impl Settling {
         }));
     }
 
-    fn unsettled(&self) -> usize {
-        let settled = |branch: &&BranchRecord| {
+    fn unsettled(&self) -> impl Iterator<Item = &BranchRecord> {
+        let settled = |branch: &BranchRecord| {
             branch.state.is_settled() || self.progress.settled.iter().any(|settled| settled.id == branch.id)
         };
-        self.record.branches().len() - self.record.branches().iter().filter(settled).count()
+        self.record.branches().iter().filter(move |branch| !settled(branch))
+    }
+
+    /// Whether the settling of a branch has failed so often that it was called for help.
+    fn is_stuck(&self) -> bool {
+        let failed = |id| self.progress.failed.iter().find(|failed| failed.id == id);
+        let attempts =
+            |branch: &BranchRecord| failed(branch.id).map_or(branch.attempts, |failed| failed.attempts);
+        self.unsettled().any(|branch| attempts(branch) >= self.shared.config.alert_after)
     }
 
     /// Appends what happened so far, or else a claim: either renews the lease.
@@ -317,6 +345,9 @@ impl Settling {
             },
             None => self.record.clone(),
         };
+        if record.status().is_settled() {
+            self.shared.meter.settled(&record, self.begun);
+        }
         let resolved = |branch: &BranchRecord| matches!(branch.state, BranchState::Resolved { .. });
         match record.status() {
             // Who resolved it and why is kept with the whole log.
@@ -338,7 +369,7 @@ impl Settling {
                 // Before it is written: rather twice than never.
                 for branch in record.branches() {
                     if let BranchState::Refused { phase, why } = &branch.state {
-                        self.alert(branch.id, *phase, 0, why, &self.shared.config.on_heuristic);
+                        self.alert(AlertKind::Heuristic, branch.id, *phase, 0, why);
                     }
                 }
                 self.put_down(progress, Due::Never { retain: Retain::Forever }).await;
@@ -350,6 +381,7 @@ impl Settling {
                     .map_or(self.shared.config.backoff.base, |at| at.saturating_duration_since(now));
                 let due = Due::In(wait);
                 if self.put_down(progress, due).await {
+                    self.shared.meter.put_back(self.id, now + wait);
                     self.wait_for_participants();
                 }
                 self.shared.look_again.notify_one();
@@ -431,6 +463,8 @@ impl Settling {
 
     /// Whoever has it now settles it; what was done here is done again there, and has no second effect.
     fn lost(&self) {
+        self.shared.meter.lease_lost();
+        self.shared.meter.has_not(self.id);
         tracing::info!(tx = %self.id, "the lease was lost; the transaction is left to its new holder");
     }
 }
@@ -441,6 +475,7 @@ struct Call {
     key: BranchKey,
     branch: BranchRecord,
     begun_ms: u64,
+    traceparent: Option<TraceParent>,
     phase: Decision,
     attempt: u32,
 }
@@ -477,15 +512,19 @@ impl Call {
             .with_on_confirm(self.branch.on_confirm)
             .with_attempt(self.attempt)
             .with_begun_ms(self.begun_ms)
+            .with_traceparent(self.traceparent)
             .with_deadline(until);
         let span = tracing::debug_span!(
             "branch", key = %self.key, action = %action.name(), phase = %self.phase, attempt = self.attempt
         );
+        trace::join(&span, self.traceparent);
         // Lazily, so that a handler that panics before its first await is caught as well.
         let call =
             async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
+        let measured = self.shared.meter.attempt(action.name(), self.phase.phase());
         let answered = answer(call, until).instrument(span).await;
-        let answered = answered.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer)));
+        measured.answered(answered.as_ref().map_or_else(NoAnswer::reply, Reply::of_settled));
+        let answered = answered.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer.into())));
         if answered.is_ok()
             && let Some(participant) = participant
         {

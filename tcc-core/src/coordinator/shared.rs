@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use super::config::Config;
 use super::finish::Message;
 use super::gather::Gather;
+use super::meter::{Meter, Operation};
 use super::participants::Participants;
 use super::random;
 use super::tasks::Tasks;
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) finished: mpsc::UnboundedSender<Message>,
     /// Something may be due sooner than the recovery believes.
     pub(super) look_again: Notify,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Shared {
@@ -44,20 +46,25 @@ impl Shared {
 
     /// Reads a log, within the store's time limit.
     pub(super) async fn read(&self, id: TxId) -> Result<Option<Log>, StoreError> {
-        self.limited(async { self.store.read(&self.group, id).await }).await
+        self.limited(Operation::Read, async { self.store.read(&self.group, id).await }).await
     }
 
     /// A call that changes nothing, or whose change is noticed otherwise: within the store's time limit, panics caught.
     pub(super) async fn limited<T>(
         &self,
+        operation: Operation,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let limit: Duration = self.config.store_timeout;
-        match tokio::time::timeout(limit, std::panic::AssertUnwindSafe(call).catch_unwind()).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::ambiguous("the store panicked")),
-            Err(_) => Err(StoreError::ambiguous(format!("the store did not answer within {limit:?}"))),
-        }
+        let measured = self.meter.store_call(operation);
+        let answer =
+            match tokio::time::timeout(limit, std::panic::AssertUnwindSafe(call).catch_unwind()).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(StoreError::ambiguous("the store panicked")),
+                Err(_) => Err(StoreError::ambiguous(format!("the store did not answer within {limit:?}"))),
+            };
+        measured.answered(&answer);
+        answer
     }
 }
 

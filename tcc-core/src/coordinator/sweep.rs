@@ -3,6 +3,7 @@
 use std::sync::Weak;
 use std::time::Duration;
 
+use super::meter::Operation;
 use super::shared::{Shared, chain};
 
 /// How often it is looked for something to remove.
@@ -23,7 +24,7 @@ pub(super) async fn run(shared: Weak<Shared>) {
         // As long as there is more, so that no backlog stays for good.
         loop {
             let Some(shared) = shared.upgrade() else { return };
-            match shared.limited(async { shared.store.sweep(AT_ONCE).await }).await {
+            match shared.limited(Operation::Sweep, async { shared.store.sweep(AT_ONCE).await }).await {
                 Ok(removed) if removed >= AT_ONCE && !closing.is_cancelled() => {
                     tokio::time::sleep(PAUSE).await
                 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::call::answer;
+use super::call::{NoAnswer, answer};
 use super::error::{BranchError, TransactionError};
 use super::live::Live;
+use super::meter::Reply;
 use super::recovery;
 use super::shared::chain;
 use crate::participant::{Action, ActionType, Branch, Payload, Tried, TryFailure};
-use crate::protocol::{ActionName, BranchKey, Json, Phase, TxId};
+use crate::protocol::{ActionName, BranchKey, Json, Phase, TraceParent, TxId};
 use crate::store::BoxError;
 
 /// An open transaction: what its body calls branches on.
@@ -55,6 +56,11 @@ impl Tx {
     /// When it is cancelled unless it is decided by then.
     pub fn deadline(&self) -> Instant {
         self.live.deadline
+    }
+
+    /// The trace that it belongs to, if it was told of one.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.live.traceparent
     }
 
     /// Calls an action as a branch: logs the branch, **then** calls the try.
@@ -147,6 +153,7 @@ impl Tx {
         let cx = Branch::new(key, action.name().clone(), Phase::Try)
             .with_attempt(attempt)
             .with_begun_ms(self.live.begun_ms)
+            .with_traceparent(self.live.traceparent)
             .with_deadline(until);
         // Lazily, so that a handler that panics before its first await is caught as well.
         let call = async {
@@ -158,8 +165,10 @@ impl Tx {
                 )))),
             }
         };
-        let answered =
-            answer(call, until).await.unwrap_or_else(|no_answer| Err(TryFailure::Unknown(no_answer)));
+        let measured = self.live.shared.meter.attempt(action.name(), Phase::Try);
+        let answered = answer(call, until).await;
+        measured.answered(answered.as_ref().map_or_else(NoAnswer::reply, Reply::of_try));
+        let answered = answered.unwrap_or_else(|no_answer| Err(TryFailure::Unknown(no_answer.into())));
         if answered.is_ok()
             && let Some(participant) = participant
         {

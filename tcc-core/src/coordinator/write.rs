@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::meter::Fate;
 use super::shared::Shared;
 use crate::protocol::{Doubt, Log, Op, Position, Record, judge};
 use crate::store::{Append, StoreError};
@@ -38,6 +39,24 @@ impl Shared {
     /// *unavailable* makes it certain again.
     pub(super) async fn write(&self, append: &Append, until: Instant) -> Result<Written, WriteError> {
         let mut doubtful = false;
+        let fate = self.write_until_certain(append, until, &mut doubtful).await;
+        if doubtful {
+            self.meter.ambiguity_ended(match &fate {
+                Ok(Written::Applied | Written::Overtaken) => Fate::Applied,
+                Ok(Written::Superseded(_) | Written::Taken(_)) => Fate::Superseded,
+                Err(WriteError::InDoubt(_) | WriteError::NotApplied(_)) => Fate::InDoubt,
+                Err(WriteError::Lost { .. }) => Fate::Lost,
+            });
+        }
+        fate
+    }
+
+    async fn write_until_certain(
+        &self,
+        append: &Append,
+        until: Instant,
+        doubtful: &mut bool,
+    ) -> Result<Written, WriteError> {
         let mut failures = 0;
         loop {
             let error = match self.gather.append(append).await {
@@ -45,17 +64,17 @@ impl Shared {
                 Err(error) => error,
             };
             match &error {
-                StoreError::Ambiguous { .. } => doubtful = true,
+                StoreError::Ambiguous { .. } => *doubtful = true,
                 StoreError::Corrupt { .. } | StoreError::Invalid { .. } | StoreError::BadCursor
-                    if !doubtful =>
+                    if !*doubtful =>
                 {
                     return Err(WriteError::NotApplied(Arc::new(error)));
                 }
                 _ => {}
             }
             // A plain refusal to be reached says nothing of the log; all other answers ask for a look at it.
-            let plain = matches!(error, StoreError::Unavailable { .. }) && !doubtful;
-            if !plain && let Some(certain) = self.look(append, doubtful).await {
+            let plain = matches!(error, StoreError::Unavailable { .. }) && !*doubtful;
+            if !plain && let Some(certain) = self.look(append, *doubtful).await {
                 return certain;
             }
             failures += 1;
@@ -80,8 +99,8 @@ impl Shared {
             // It may still be on its way; no log is no answer (safety 6).
             Ok(Doubt::Open) => None,
             Ok(Doubt::NoLog) if doubtful || append.after == Position::START => None,
-            Ok(Doubt::NoLog) => Some(Err(lost(append, 0))),
-            Ok(Doubt::Lost(found)) => Some(Err(lost(append, found.entries))),
+            Ok(Doubt::NoLog) => Some(Err(self.lost(append, 0))),
+            Ok(Doubt::Lost(found)) => Some(Err(self.lost(append, found.entries))),
             Err(error) => {
                 tracing::error!(id = %append.id, error = %super::shared::chain(&error), "a log can't be read");
                 None
@@ -99,14 +118,15 @@ impl Shared {
             }
         }
     }
+
+    fn lost(&self, append: &Append, found: u32) -> WriteError {
+        let expected = append.after.entries;
+        self.meter.lost_entries();
+        tracing::error!(id = %append.id, expected, found, "the store has lost acknowledged entries");
+        WriteError::Lost { expected, found }
+    }
 }
 
 fn applied(log: Option<&Log>, op: Op) -> Written {
     if log.is_some_and(|log| log.position().op == op) { Written::Applied } else { Written::Overtaken }
-}
-
-fn lost(append: &Append, found: u32) -> WriteError {
-    let expected = append.after.entries;
-    tracing::error!(id = %append.id, expected, found, "the store has lost acknowledged entries");
-    WriteError::Lost { expected, found }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::protocol::{ActionName, BranchId, BranchKey, Phase, TxId};
+use crate::protocol::{ActionName, BranchId, BranchKey, Phase, TraceParent, TxId};
 
 /// One call of an action inside one transaction: what its handler is told of it.
 #[derive(Debug, Clone)]
@@ -16,12 +16,22 @@ pub struct Branch {
     attempt: u32,
     begun_ms: u64,
     deadline: Option<Instant>,
+    traceparent: Option<TraceParent>,
 }
 
 impl Branch {
     /// The first call of a phase of a branch. The coordinator makes these; tests of a participant may too.
     pub fn new(key: BranchKey, action: ActionName, phase: Phase) -> Self {
-        Self { key, action, phase, on_confirm: false, attempt: 1, begun_ms: 0, deadline: None }
+        Self {
+            key,
+            action,
+            phase,
+            on_confirm: false,
+            attempt: 1,
+            begun_ms: 0,
+            deadline: None,
+            traceparent: None,
+        }
     }
 
     /// The same call, of an action that has no try.
@@ -49,6 +59,13 @@ impl Branch {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// The same call, of a transaction that belongs to this trace.
+    #[must_use]
+    pub fn with_traceparent(mut self, traceparent: Option<TraceParent>) -> Self {
+        self.traceparent = traceparent;
         self
     }
 
@@ -95,5 +112,11 @@ impl Branch {
     /// Until when the answer is awaited; later it counts as unknown.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// The trace that the transaction belongs to, if it was told of one: the same in every phase and every repeat, in
+    /// whatever process, however much later.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.traceparent
     }
 }

@@ -9,6 +9,7 @@ use super::json::{Json, present};
 use super::name::{ActionName, Name};
 use super::plan::Phase;
 use super::record::Snapshot;
+use super::trace::TraceParent;
 
 /// One change of a transaction: what an entry says, once decoded. Exhaustive: a new kind is a new format version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,9 @@ pub struct Begin {
     /// Which run of its key this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+    /// The trace that it belongs to, if it was told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
     /// The branches that start with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<Enlisted>,

@@ -12,6 +12,9 @@ impl fmt::Display for Change {
                 if let Some(key) = &begin.key {
                     write!(f, " with the key {:?}", key.text)?;
                 }
+                if let Some(traceparent) = &begin.traceparent {
+                    write!(f, " in the trace {traceparent}")?;
+                }
                 enlisted(f, &begin.branches)
             }
             Self::Enlist(enlist) => {
@@ -47,6 +50,9 @@ impl fmt::Display for Change {
             Self::Snapshot(snapshot) => {
                 let record = snapshot.record();
                 write!(f, "snapshot of {}, {}", record.name(), record.status())?;
+                if let Some(traceparent) = record.traceparent() {
+                    write!(f, " in the trace {traceparent}")?;
+                }
                 match record.branches().len() {
                     0 => Ok(()),
                     branches => write!(f, ", {branches} branches"),

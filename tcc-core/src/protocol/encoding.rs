@@ -15,6 +15,7 @@ use super::change::{Begin, Cause, Change, Claim, Decide, Decision, Enlist, Key, 
 use super::json::{Json, present};
 use super::name::Name;
 use super::record::{BranchRecord, BranchState, Record, Snapshot, Status};
+use super::trace::TraceParent;
 use crate::protocol::{Owner, Run};
 
 /// The version of the format that is written.
@@ -118,6 +119,8 @@ struct SnapshotFields<'a, B: AsRef<[BranchRecord]>> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     run: Option<Run>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<TraceParent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<Owner>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     claimed: bool,
@@ -146,6 +149,7 @@ impl<'a> From<&'a Record> for SnapshotFields<'a, &'a [BranchRecord]> {
             timeout_ms: record.timeout_ms,
             key: record.key.as_ref().map(Borrowed),
             run: record.run,
+            traceparent: record.traceparent,
             owner: record.owner,
             claimed: record.claimed,
             // The status of a plainly finished one says it already.
@@ -195,6 +199,7 @@ impl SnapshotFields<'static, Vec<BranchRecord>> {
             timeout_ms: self.timeout_ms,
             key: self.key.map(std::borrow::Cow::into_owned),
             run: self.run,
+            traceparent: self.traceparent,
             owner: self.owner,
             claimed: self.claimed,
             status: self.status,

@@ -20,6 +20,7 @@ mod log;
 mod name;
 mod plan;
 mod record;
+mod trace;
 
 pub use apply::{Illegal, fold};
 pub use change::{
@@ -34,3 +35,4 @@ pub use log::{Entry, EntryError, Log, Position};
 pub use name::{ActionName, Group, MAX_NAME, Name, NameError};
 pub use plan::{Phase, Plan, Step};
 pub use record::{BranchRecord, BranchState, Record, Snapshot, Status};
+pub use trace::{ParseTraceParentError, TraceParent};

@@ -9,6 +9,7 @@ use super::id::{BranchId, Owner, Run};
 use super::json::{Json, present};
 use super::name::{ActionName, Name};
 use super::plan::Phase;
+use super::trace::TraceParent;
 
 /// Where a transaction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -69,6 +70,7 @@ pub struct Record {
     pub(super) timeout_ms: u64,
     pub(super) key: Option<Key>,
     pub(super) run: Option<Run>,
+    pub(super) traceparent: Option<TraceParent>,
     pub(super) owner: Option<Owner>,
     pub(super) claimed: bool,
     pub(super) status: Status,
@@ -87,6 +89,7 @@ impl Record {
             timeout_ms: begin.timeout_ms,
             key: begin.key.clone(),
             run: begin.run,
+            traceparent: begin.traceparent,
             owner: Some(begin.by),
             claimed: false,
             status: Status::Trying,
@@ -120,6 +123,11 @@ impl Record {
     /// Which run of its key this is. `None` if it has no key.
     pub fn run(&self) -> Option<Run> {
         self.run
+    }
+
+    /// The trace that it belongs to, if it was told of one. `None` in a tombstone.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.traceparent
     }
 
     /// The coordinator that wrote last: its initiator, or whoever claimed it. `None` in a tombstone.
@@ -176,6 +184,7 @@ impl Record {
             timeout_ms: 0,
             key: self.key.clone(),
             run: self.run,
+            traceparent: None,
             owner: None,
             claimed: false,
             status: self.status,

@@ -6,4 +6,5 @@ mod life;
 mod operator;
 mod rig;
 mod settling;
+mod trace;
 mod writes;

@@ -87,6 +87,7 @@ impl Step {
                 .is_multiple_of(2)
                 .then(|| Key { text: self.text.clone(), request: self.text.clone() }),
             run: Some(Run::from_u64(u64::from(self.picks[0]))),
+            traceparent: TraceParent::new(self.owner.into(), u64::from(self.picks[1]), self.picks[2]).ok(),
             branches: (0..usize::from(self.picks[0] % 4)).map(|id| self.enlisted(id)).collect(),
         }
     }

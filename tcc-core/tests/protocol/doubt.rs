@@ -14,6 +14,7 @@ fn begin() -> Change {
         by: Owner::from_u64(1),
         key: None,
         run: None,
+        traceparent: None,
         branches: vec![Enlisted {
             id: BranchId::new(0),
             action: ActionName::new("inventory.reserve").unwrap(),

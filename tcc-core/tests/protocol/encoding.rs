@@ -117,6 +117,7 @@ fn golden() -> Vec<(String, Change)> {
         by,
         key: Some(Key { text: "order-1".into(), request: "c0ffee".into() }),
         run: Some(Run::from_u64(254)),
+        traceparent: None,
         branches: vec![branch.clone()],
     };
     let decide = Decide {
@@ -136,6 +137,14 @@ fn golden() -> Vec<(String, Change)> {
     let operator = Cause::Operator { who: "ada".into(), why: "by phone".into() };
     let refuse = Settled { id, phase: Decision::Cancel, verdict: Verdict::Refused("gone".into()) };
     let done = Settled { id, phase: Decision::Confirm, verdict: Verdict::Done };
+    let traced = Begin {
+        key: None,
+        run: None,
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap()),
+        branches: vec![],
+        ..begin.clone()
+    };
+    let traced_snapshot = Record::begin(&traced).unwrap().snapshot();
     let mut record = Record::begin(&begin).unwrap();
     record.apply(&Change::Decide(decide.clone())).unwrap();
     let confirming = record.snapshot();
@@ -204,6 +213,18 @@ fn golden() -> Vec<(String, Change)> {
             ),
             Change::Snapshot(record.tombstone()),
         ),
+        (
+            line(
+                r#""begin":{"name":"checkout","begun_ms":1790000000000,"timeout_ms":30000,"by":"OWNER","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#,
+            ),
+            Change::Begin(traced),
+        ),
+        (
+            line(
+                r#""snapshot":{"name":"checkout","status":"trying","begun_ms":1790000000000,"timeout_ms":30000,"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","owner":"OWNER"}"#,
+            ),
+            Change::Snapshot(traced_snapshot),
+        ),
     ]
 }
 
@@ -212,6 +233,40 @@ fn the_format_stays_as_it_is() {
     for (line, change) in golden() {
         assert_eq!(change.encode(), line);
         assert_eq!(Change::decode(&line), Ok(change), "{line}");
+    }
+}
+
+/// It is of use while there is something to settle, and what is finished is kept small.
+#[test]
+fn a_traceparent_outlives_a_snapshot_and_no_tombstone() {
+    let traceparent = TraceParent::new(7, 8, 1).unwrap();
+    let name = Name::new("checkout").unwrap();
+    let begin = Begin {
+        name,
+        begun_ms: 1,
+        timeout_ms: 1,
+        by: Owner::from_u64(1),
+        key: None,
+        run: None,
+        traceparent: Some(traceparent),
+        branches: vec![],
+    };
+    let mut record = Record::begin(&begin).unwrap();
+    record.apply(&Change::Claim(Claim { by: Owner::from_u64(2) })).unwrap();
+    let Ok(Change::Snapshot(read)) = Change::decode(&Change::Snapshot(record.snapshot()).encode()) else {
+        panic!("a snapshot reads back");
+    };
+    assert_eq!(read.record().traceparent(), Some(traceparent));
+    assert_eq!(record.tombstone().record().traceparent(), None);
+}
+
+#[test]
+fn a_malformed_traceparent_is_an_error() {
+    for wrong in ["", "00", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+        let line = format!(
+            r#"{{"v":1,"begin":{{"name":"x","begun_ms":1,"timeout_ms":1,"by":"{OWNER}","traceparent":"{wrong}"}}}}"#
+        );
+        assert!(matches!(Change::decode(&line), Err(MalformedEntry::Shape { .. })), "{line}");
     }
 }
 

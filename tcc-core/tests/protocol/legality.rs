@@ -23,6 +23,7 @@ fn begin() -> Begin {
         by: Owner::from_u64(1),
         key: None,
         run: None,
+        traceparent: None,
         branches: vec![enlisted(0), enlisted(1)],
     }
 }

@@ -34,6 +34,7 @@ async fn nothing_is_called_after_a_shutdown_has_returned() {
         by: Owner::from_u64(1),
         key: None,
         run: None,
+        traceparent: None,
         branches: vec![Enlisted {
             id: BranchId::new(0),
             action: ActionName::new("bank.transfer").unwrap(),
