@@ -150,7 +150,7 @@ impl<F: ParticipantFixture> Subject for Service<F> {
         let until = Instant::now() + F::Action::TIMEOUT.unwrap_or(BOUND);
         call::answer(self.answered(call, until), until)
             .await
-            .and_then(|answer| answer)
+            .unwrap_or_else(|no_answer| Err(no_answer.into()))
             .unwrap_or_else(|error| Answer::Unknown(told(&*error)))
     }
 
