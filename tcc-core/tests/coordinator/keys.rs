@@ -7,7 +7,7 @@ use tcc_core::{Duplicate, TransactionError, Tx};
 use crate::rig::{Error, Rig, Transfer, works};
 
 #[tokio::test(start_paused = true)]
-async fn peers_8_the_same_key_runs_once_and_gives_the_first_value() {
+async fn peers_08_the_same_key_runs_once_and_gives_the_first_value() {
     let rig = Rig::start().await;
     let ran = AtomicU64::new(0);
     let call = || {

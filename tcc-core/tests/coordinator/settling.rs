@@ -41,7 +41,7 @@ async fn peers_18_it_never_gives_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_1_a_panicking_handler_is_a_failed_attempt() {
+async fn peers_01_a_panicking_handler_is_a_failed_attempt() {
     let rig = Rig::start().await;
     let id = pay(&rig, Move { confirm: Does::Panic, ..works(1) }, works(2)).await;
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -53,7 +53,7 @@ async fn peers_1_a_panicking_handler_is_a_failed_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_6_branches_that_hang_hold_up_nobody() {
+async fn peers_06_branches_that_hang_hold_up_nobody() {
     let rig = Rig::start().await;
     let mut hung = Vec::new();
     for _ in 0..300 {
@@ -93,7 +93,7 @@ async fn a_refused_confirm_makes_it_heuristic_and_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_3_a_confirm_longer_than_the_lease_runs_once() {
+async fn peers_03_a_confirm_longer_than_the_lease_runs_once() {
     let rig =
         Rig::with(|builder| builder.lease(Duration::from_secs(1)).call_timeout(Duration::from_secs(60)))
             .await;
