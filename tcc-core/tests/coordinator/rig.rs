@@ -171,12 +171,15 @@ pub enum Error {
 pub struct Counting {
     pub inner: MemoryStore,
     pub appends: AtomicU64,
+    /// The length of each entry appended.
+    pub bytes: Mutex<Vec<usize>>,
 }
 
 #[async_trait]
 impl StatusStore for Counting {
     async fn append(&self, write: &Append) -> Result<(), StoreError> {
         self.appends.fetch_add(1, Ordering::SeqCst);
+        self.bytes.lock().unwrap().push(write.entry.line().len());
         self.inner.append(write).await
     }
 
