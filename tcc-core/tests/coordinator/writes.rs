@@ -91,7 +91,11 @@ async fn peers_04_a_crash_between_any_two_writes_leaves_whole_branches_that_are_
                 }
             });
             let struck = || pair.faults.calls(Call::Append) > writes;
-            while !struck() && pair.unfinished().await > 0 || pair.faults.calls(Call::Append) == 0 {
+            for _ in 0..5_000 {
+                let finished = pair.faults.calls(Call::Append) > 0 && pair.unfinished().await == 0;
+                if struck() || finished {
+                    break;
+                }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let struck = struck();
@@ -317,12 +321,14 @@ async fn peers_28_a_failed_attempt_writes_the_change_and_not_the_record() {
         .unwrap();
     let enlist = *rig.store.bytes.lock().unwrap()[1..40].iter().max().unwrap();
     let before = rig.appends() as usize;
-    while rig.appends() < before as u64 + 6 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
     let bytes = rig.store.bytes.lock().unwrap()[before..].to_vec();
-    // The first holds forty answers; what follows, one.
-    assert!(bytes[2..].iter().all(|bytes| *bytes < 2 * enlist), "{bytes:?}, where an enlist weighs {enlist}");
+    // The first holds forty answers; what follows, one. Once in a while a snapshot takes the place of a long log.
+    assert!(bytes.len() >= 6, "it is tried again: {bytes:?}");
+    assert!(
+        bytes[2..6].iter().all(|bytes| *bytes < 2 * enlist),
+        "{bytes:?}, where an enlist weighs {enlist}"
+    );
     let record = rig.tcc.operator().timeline(id).await.unwrap().unwrap().record.unwrap();
     let open = record.branches().iter().filter(|branch| branch.state != BranchState::Confirmed).count();
     assert_eq!(open, 1);
