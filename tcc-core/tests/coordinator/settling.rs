@@ -248,7 +248,8 @@ async fn peers_19_what_a_dead_coordinator_left_undecided_is_cancelled_after_its_
     })
     .join()
     .unwrap();
-    assert_eq!(other.settled(id).await.unwrap(), Some(Status::Cancelled));
+    let settled = tokio::time::timeout(Duration::from_secs(120), other.settled(id)).await;
+    assert_eq!(settled.expect("its deadline is after 30 s").unwrap(), Some(Status::Cancelled));
     assert_eq!(rig.bank.phases(id), [vec![Phase::Try, Phase::Cancel], vec![Phase::Cancel]]);
     rig.quiet().await;
 }
