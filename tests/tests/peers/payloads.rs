@@ -29,7 +29,16 @@ fn numbers() -> Numbers {
     Numbers {
         signed: vec![i64::MIN, -(1 << 53) - 1, -1, 0, (1 << 53) + 1, i64::MAX],
         unsigned: vec![0, (1 << 53) + 1, 1 << 63, u64::MAX],
-        float: vec![0.1 + 0.2, -0.0, 1e23, 5e-324, f64::MAX, f64::MIN, 7.038531e-26, 2.2250738585072011e-308],
+        float: vec![
+            0.1 + 0.2,
+            -0.0,
+            1e23,
+            5e-324,
+            f64::MAX,
+            f64::MIN,
+            449.491_064_788_738_13,
+            945.270_695_553_922_3,
+        ],
         nested: BTreeMap::from([
             ("9007199254740993".into(), BTreeMap::from([(i64::MIN, vec![Some(u64::MAX), None])])),
             (String::new(), BTreeMap::new()),
