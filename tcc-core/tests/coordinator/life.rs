@@ -148,7 +148,8 @@ async fn peers_38_a_body_may_survive_a_branch_that_failed_and_only_that_one_is_c
             Ok::<_, Error>(tx.id())
         };
         let id = rig.tcc.run("pay", pay).await.unwrap();
-        assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+        let settled = tokio::time::timeout(Duration::from_secs(600), rig.tcc.settled(id)).await;
+        assert_eq!(settled.expect("nothing holds it up").unwrap(), Some(Status::Confirmed), "{does:?}");
         assert_eq!(rig.bank.phases(id), [vec![Phase::Try, Phase::Confirm], vec![Phase::Cancel]], "{does:?}");
     }
 }
