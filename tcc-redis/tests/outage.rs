@@ -92,7 +92,7 @@ async fn until_it_works(store: &RedisStore, write: &tcc_core::store::Append) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_server_comes_back() {
+async fn peers_02_a_killed_server_comes_back() {
     let mut server = durable();
     let store = store(&server).await;
     for round in 0..3 {

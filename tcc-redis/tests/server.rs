@@ -27,7 +27,7 @@ async fn nothing_is_wrong_with_a_server_that_keeps_all() {
 }
 
 #[tokio::test]
-async fn a_server_that_evicts_is_refused() {
+async fn peers_12_a_server_that_evicts_is_refused() {
     for policy in ["allkeys-lru", "volatile-ttl"] {
         // Whether a limit is set now or not: it may be later.
         for limit in ["0", "100mb"] {

@@ -120,7 +120,7 @@ async fn garbage_under_a_new_log_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn only_what_is_finished_has_a_time_to_live() {
+async fn peers_11_only_what_is_finished_has_a_time_to_live() {
     let (store, keys) = store_of_its_own().await;
     let ttl =
         |number: u64| ask(shared(), &["PTTL", &format!("{keys}{}", tx(number))]).parse::<i64>().unwrap();

@@ -30,7 +30,7 @@ const LATEST: Duration = Duration::from_secs(10);
 const ASKED_AGAIN: usize = 4;
 
 #[test]
-fn a_hundred_kills_on_redis() {
+fn peers_29_a_hundred_kills_on_redis() {
     let server = RedisServer::start();
     let redis = |round: u64, _: &Path| Place::Redis { url: server.url(), namespace: format!("kill-{round}") };
     let indexes = |place: &Place| {
@@ -46,7 +46,7 @@ fn a_hundred_kills_on_redis() {
 }
 
 #[test]
-fn thirty_kills_on_sqlite() {
+fn peers_29_thirty_kills_on_sqlite() {
     let sqlite = |_, dir: &Path| Place::Sqlite { path: dir.join("log.db").to_str().unwrap().to_owned() };
     let indexes = |place: &Place| {
         let Place::Sqlite { path } = place else { unreachable!("it was made above") };

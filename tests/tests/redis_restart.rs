@@ -165,7 +165,7 @@ async fn killed_and_restarted(times: u32, fsync: AppendFsync) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_is_killed_and_restarted_ten_times() {
+async fn peers_02_redis_is_killed_and_restarted_ten_times() {
     killed_and_restarted(10, AppendFsync::Always).await;
 }
 

@@ -122,7 +122,7 @@ async fn a_run_that_was_cancelled_and_replaced_is_not_called_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_6_a_hung_participant_holds_up_no_recovery_of_others() {
+async fn peers_06_a_hung_participant_holds_up_no_recovery_of_others() {
     for (limit, hung) in [(1024usize, 600usize), (8, 300)] {
         let till = Arc::new(Till::default());
         let t = till.clone();

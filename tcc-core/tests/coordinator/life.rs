@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tcc_core::protocol::{Phase, Status, TxId};
+use tcc_core::store::MemoryStore;
+use tcc_core::testing::{Call, Fault, FaultStore, Rule};
 use tcc_core::{Backoff, BranchError, Coordinator, TransactionError, Tx};
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Does, Error, Move, Notice, Rig, Transfer, works};
+use crate::rig::{Bank, Does, Error, Move, Notice, Rig, Transfer, works};
 
 #[tokio::test(start_paused = true)]
 async fn all_is_confirmed() {
@@ -146,8 +148,35 @@ async fn peers_38_a_body_may_survive_a_branch_that_failed_and_only_that_one_is_c
             Ok::<_, Error>(tx.id())
         };
         let id = rig.tcc.run("pay", pay).await.unwrap();
-        assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+        let settled = tokio::time::timeout(Duration::from_secs(600), rig.tcc.settled(id)).await;
+        assert_eq!(settled.expect("nothing holds it up").unwrap(), Some(Status::Confirmed), "{does:?}");
         assert_eq!(rig.bank.phases(id), [vec![Phase::Try, Phase::Confirm], vec![Phase::Cancel]], "{does:?}");
+    }
+}
+
+/// Three branches, one of which fails, wherever it stands and however: none of them is confirmed.
+#[tokio::test(start_paused = true)]
+async fn peers_38_what_not_all_have_acknowledged_is_not_confirmed() {
+    for does in [Does::Refuse, Does::Fail, Does::Panic, Does::Hang] {
+        for (failing, together) in [(0, true), (1, true), (2, true), (0, false), (1, false), (2, false)] {
+            let (rig, seen) = (Rig::start().await, Seen::default());
+            let how = |branch| if branch == failing { Move { r#try: does, ..works(1) } } else { works(1) };
+            let pay = async |tx: &Tx| {
+                seen.see(tx);
+                if together {
+                    let calls = (0..3).map(|branch| tx.call::<Transfer>(how(branch)));
+                    futures_util::future::try_join_all(calls).await?;
+                } else {
+                    for branch in 0..3 {
+                        tx.call::<Transfer>(how(branch)).await?;
+                    }
+                }
+                Ok::<_, Error>(())
+            };
+            assert!(rig.tcc.run("pay", pay).await.is_err(), "{does:?} {failing}");
+            cancelled(&rig, seen.id(), if together { 3 } else { failing + 1 }).await;
+            assert_eq!(rig.bank.calls_of(seen.id(), Phase::Confirm), 0);
+        }
     }
 }
 
@@ -186,6 +215,42 @@ async fn peers_21_a_caller_that_hangs_up_cancels() {
         () = tokio::time::sleep(Duration::from_millis(1)) => {}
     }
     cancelled(&rig, seen.id(), 2).await;
+}
+
+/// The caller's future is dropped while the decision is written, and while a participant confirms or cancels: both go on
+/// without it, at once and once.
+#[tokio::test(start_paused = true)]
+async fn peers_21_phase_two_is_not_on_the_callers_future() {
+    let second = Duration::from_secs(1);
+    for confirms in [true, false] {
+        for decision_takes in [second, Duration::ZERO] {
+            let store = FaultStore::new(MemoryStore::new());
+            let delay = Rule::new(Fault::DelayBefore(decision_takes)).on(Call::Append).when_change("decide");
+            store.faults().add(delay);
+            let bank = Arc::new(Bank::default());
+            let tcc = Coordinator::builder("test", store).register(bank.clone()).start().await.unwrap();
+            let slow = Does::WorkFor(second);
+            let seen = Seen::default();
+            let pay = async |tx: &Tx| {
+                seen.see(tx);
+                tx.call::<Transfer>(Move { confirm: slow, cancel: slow, ..works(1) }).await?;
+                if confirms { Ok(()) } else { Err(Error::Own) }
+            };
+            // In the middle of the first second after the body.
+            let dropped = tokio::time::timeout(second / 2, tcc.run("pay", pay)).await;
+            assert!(dropped.is_err(), "it was to be dropped in the middle");
+            let (phase, status) = if confirms {
+                (Phase::Confirm, Status::Confirmed)
+            } else {
+                (Phase::Cancel, Status::Cancelled)
+            };
+            // Before any lease ends, so it is no recovery that does it.
+            tokio::time::sleep(3 * second).await;
+            assert_eq!(tcc.outcome(seen.id()).await.unwrap(), Some(status), "{decision_takes:?}");
+            assert_eq!(bank.phases(seen.id()), [vec![Phase::Try, phase]]);
+            assert_eq!(bank.calls_of(seen.id(), phase), 1);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -143,6 +143,45 @@ async fn peers_20_retry_now_does_not_wait_for_the_backoff() {
     ));
 }
 
+/// An hour of outage, and nobody does anything: the longest wait is a minute.
+#[tokio::test(start_paused = true)]
+async fn peers_20_after_an_hour_of_outage_nothing_waits_longer_than_the_cap() {
+    let rig = Rig::start().await;
+    let waits = Move { confirm: Does::WhenUp, ..works(1) };
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(pay(&rig, "pay", std::slice::from_ref(&waits)).await);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    // One is retried at once, and after it all that wait for the same participant.
+    assert!(rig.tcc.operator().retry_now(ids[7]).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.unfinished().await, 20, "it is still down");
+    rig.bank.up.store(true, Ordering::SeqCst);
+    let before = tokio::time::Instant::now();
+    rig.quiet().await;
+    assert!(before.elapsed() <= Duration::from_secs(62), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_20_retry_now_settles_the_one_that_was_named() {
+    let rig = Rig::start().await;
+    let id = pay(&rig, "pay", &[Move { confirm: Does::WhenUp, ..works(1) }]).await;
+    for _ in 0..10 {
+        rig.bank.up.store(false, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let asked = rig.bank.calls_of(id, Phase::Confirm);
+        assert!(rig.tcc.operator().retry_now(id).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(rig.bank.calls_of(id, Phase::Confirm) > asked, "it was not asked at once");
+    }
+    rig.bank.up.store(true, Ordering::SeqCst);
+    assert!(rig.tcc.operator().retry_now(id).await.unwrap());
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(rig.unfinished().await, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn peers_30_a_refused_branch_is_resolved_and_the_reason_kept() {
     let rig = patient().await;

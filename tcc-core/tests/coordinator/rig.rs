@@ -20,6 +20,8 @@ use tcc_core::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Does {
     Work,
+    /// Works, and takes this long for it.
+    WorkFor(Duration),
     Refuse,
     Fail,
     Panic,
@@ -60,6 +62,7 @@ impl Bank {
         self.calls.lock().unwrap().push((cx.key(), cx.phase()));
         match does {
             Does::Work => {}
+            Does::WorkFor(time) => tokio::time::sleep(time).await,
             Does::Refuse => return Ok(false),
             Does::Fail => return Err(std::io::Error::other("broken")),
             Does::Panic => panic!("as told"),
@@ -171,12 +174,15 @@ pub enum Error {
 pub struct Counting {
     pub inner: MemoryStore,
     pub appends: AtomicU64,
+    /// The length of each entry appended.
+    pub bytes: Mutex<Vec<usize>>,
 }
 
 #[async_trait]
 impl StatusStore for Counting {
     async fn append(&self, write: &Append) -> Result<(), StoreError> {
         self.appends.fetch_add(1, Ordering::SeqCst);
+        self.bytes.lock().unwrap().push(write.entry.line().len());
         self.inner.append(write).await
     }
 
