@@ -126,6 +126,7 @@ pub mod __private;
 pub mod coordinator;
 pub mod participant;
 pub mod protocol;
+mod span;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -22,8 +22,8 @@ use crate::store::{Append, Claim, Claimed, Due, Mode, Retain, StoreError};
 const BATCH: usize = 64;
 /// For how long a transaction takes up room.
 const SLOT: Duration = Duration::from_secs(1);
-/// When a log that can't be read is looked at again.
-const UNREADABLE: Backoff = Backoff { base: Duration::from_secs(600), cap: Duration::from_secs(6 * 60 * 60) };
+/// At the latest, a log that can't be read is looked at again after this: somebody may have put it right by hand.
+const UNREADABLE: Duration = Duration::from_secs(60 * 60);
 /// When a log of a newer format, put back for a newer instance, is looked at again.
 const NEWER: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(600) };
 
@@ -215,7 +215,8 @@ async fn put_back(shared: &Arc<Shared>, id: TxId, log: &Log, error: &LogError) {
         NEWER.delay(times + 1)
     } else {
         tracing::error!(tx = %id, error = chain(error), "a log can't be read: nothing is done with this transaction");
-        UNREADABLE.ceiling(times + 1)
+        let lease = shared.config.lease;
+        Backoff { base: lease, cap: lease.max(UNREADABLE) }.ceiling(times + 1)
     };
     append(shared, id, log, Due::In(due)).await;
 }
