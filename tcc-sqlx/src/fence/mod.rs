@@ -170,8 +170,22 @@ pub enum FenceError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A try of a transaction that began, by its coordinator's clock, before what is purged of this fence: whether it came
+    /// before can't be told any more, so it has no effect.
+    #[error(
+        "the try of branch {key} is of a transaction that began {older:?} before the time up to which this fence is \
+         purged: it comes very late, or the clock of its coordinator's machine is behind by as much and is to be set right"
+    )]
+    BeforeHorizon {
+        /// The branch.
+        key: BranchKey,
+        /// By how much.
+        older: Duration,
+    },
     /// What was asked for would drop rows that may still be needed.
-    #[error("the horizon would lie in the future: branches that begin now would be too late")]
+    #[error(
+        "the time given to purge lies in the future by this machine's clock: give one that is a day back"
+    )]
     HorizonAhead,
 }
 
