@@ -24,6 +24,13 @@ fn against(code: &str, text: &str) -> Option<&'static str> {
         Some(Lacks::Keys) => {
             return Some("let this user use the keys of the namespace: ACL SETUSER with ~{namespace:*");
         }
+        // The server does not say which of them it was; the check at the next start will.
+        Some(Lacks::Command) if code != "NOPERM" => {
+            return Some(
+                "let this user run all that scripts run here: ACL SETUSER with +time +getrange +exists +set +append \
+                 +persist +pexpire +zadd +zrem +zscore +zcount +zrange",
+            );
+        }
         Some(Lacks::Command) => return Some("let this user run it: ACL SETUSER with + and its name"),
         None => {}
     }

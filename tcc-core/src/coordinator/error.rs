@@ -75,7 +75,9 @@ pub enum TransactionError {
         found: u32,
     },
     /// The coordinator is shutting down, or was shut down. Nothing was begun.
-    #[error("the coordinator is closed: no transaction was begun")]
+    #[error(
+        "the coordinator is closed, and nothing was begun: it was shut down, or its token cancelled; start another one"
+    )]
     Closed,
     /// Something is too large or too many. A request: its branch was not enlisted, its try not called. An output: its branch
     /// is not acknowledged, and will be cancelled.
@@ -195,6 +197,9 @@ impl TransactionError {
 /// How to mend what is too large.
 fn mend(setting: Option<&str>) -> String {
     match setting {
+        Some(setting @ "max_branches") => {
+            format!("divide it, or raise `{setting}` of the coordinator's builder")
+        }
         Some(setting) => {
             format!("keep large things elsewhere, or raise `{setting}` of the coordinator's builder")
         }
@@ -221,7 +226,7 @@ pub enum Duplicate {
 impl fmt::Display for Duplicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AnotherRequest => "its request was another one",
+            Self::AnotherRequest => "its request was another one; give each request a key of its own",
             Self::Cancelled => "it was cancelled; to run again after that, say `reuse_after_cancel`",
             Self::Undecided => "it is not decided yet; ask again",
             Self::AnotherType => "its value is of another type",

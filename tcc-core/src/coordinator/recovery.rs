@@ -95,7 +95,7 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
     let Claimed { logs, next_due, unreadable } =
         shared.limited(async { shared.store.claim(&claim).await }).await?;
     for log in unreadable {
-        tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction");
+        tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction until that is put right");
     }
     for (id, log) in logs {
         let Ok(slot) = slots.clone().try_acquire_owned() else { break };
@@ -214,7 +214,7 @@ async fn put_back(shared: &Arc<Shared>, id: TxId, log: &Log, error: &LogError) {
         tracing::warn!(tx = %id, error = chain(error), "put back for a newer instance");
         NEWER.delay(times + 1)
     } else {
-        tracing::error!(tx = %id, error = chain(error), "a log can't be read: nothing is done with this transaction");
+        tracing::error!(tx = %id, error = chain(error), "a log can't be read: nothing is done with this transaction until that is put right");
         let lease = shared.config.lease;
         Backoff { base: lease, cap: lease.max(UNREADABLE) }.ceiling(times + 1)
     };
