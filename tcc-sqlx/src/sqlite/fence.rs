@@ -340,5 +340,5 @@ pub(super) fn parse_state(state: &str, refused_in: Option<&str>) -> Option<Fence
 fn explain(key: BranchKey, error: sqlx::Error) -> FenceError {
     let missing =
         error.as_database_error().is_some_and(|error| error.message().contains("no such table: tcc_fence"));
-    if missing { FenceError::MissingTable(error) } else { FenceError::Database { key, source: error } }
+    if missing { FenceError::MissingTable(error) } else { FenceError::Database { key, error } }
 }

@@ -2,6 +2,8 @@
 
 use tcc_core::store::StoreError;
 
+pub(super) use crate::plain::plain;
+
 /// SQLite's primary result codes that are of interest here.
 mod code {
     pub(super) const READONLY: i32 = 8;
@@ -63,14 +65,6 @@ pub(super) fn describe(error: &sqlx::Error) -> String {
         _ => return plain(error),
     };
     format!("SQLite says: {}; {advice}", plain(error))
-}
-
-/// Without what sqlx puts around it.
-pub(super) fn plain(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// Whether it says that the file can't be written to, now or later.
