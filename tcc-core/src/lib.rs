@@ -242,6 +242,7 @@ pub mod coordinator;
 pub mod metrics;
 pub mod participant;
 pub mod protocol;
+mod span;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -159,11 +159,16 @@ fn read_answers(reply: &Value, writes: &[&Append]) -> Result<Vec<Result<(), Stor
                 id,
                 why: "what is kept under its key does not end like a log".into(),
             }),
-            b'r' => Err(StoreError::Unavailable { what: format!("Redis says: {why}"), source: None }),
+            b'r' => Err(refused(why).of_write()),
             _ => return Err(Failure::unexpected("an unknown answer")),
         })
     };
     letters.bytes().zip(writes).map(answer).collect()
+}
+
+/// A command within the script was refused, and nothing of its write was done.
+fn refused(why: &str) -> Failure {
+    Failure::Answered { code: "REFUSED".to_owned(), text: why.to_owned() }
 }
 
 #[cfg(test)]

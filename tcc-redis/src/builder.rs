@@ -109,8 +109,11 @@ impl RedisStoreBuilder {
     /// # Errors
     /// [`ConnectError`]; it never holds the URL or the password.
     pub async fn connect(self) -> Result<RedisStore, ConnectError> {
-        let client = self.client()?;
         self.check()?;
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(ConnectError::NoRuntime);
+        }
+        let client = self.client()?;
         let address = client.get_connection_info().addr().to_string();
         let connection =
             Connection::open(client, self.connect_timeout, self.response_timeout).await.map_err(
@@ -122,25 +125,33 @@ impl RedisStoreBuilder {
     }
 
     fn check(&self) -> Result<(), ConnectError> {
-        let setting = |what: String| Err(ConnectError::Setting { what });
+        let setting =
+            |field, value: String, permitted| Err(ConnectError::Setting { field, value, permitted });
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
         let namespace = &self.namespace;
         if namespace.is_empty() || namespace.len() > MAX_NAMESPACE || !namespace.chars().all(allowed) {
-            return setting(format!(
-                "the namespace {namespace:?}: give it 1 to {MAX_NAMESPACE} of a-z, A-Z, 0-9, '_', '-', '.' and ':'"
-            ));
+            let permitted = "1 to 64 of a-z, A-Z, 0-9, '_', '-', '.' and ':'";
+            return setting("namespace", format!("{:?}", shorten(namespace)), permitted);
         }
         if !(1..=MAX_SHARDS).contains(&self.shards) {
-            return setting(format!("{} shards: a group has 1 to {MAX_SHARDS}", self.shards));
+            return setting("shards", self.shards.to_string(), "1 to 256");
         }
-        if self.connect_timeout.is_zero() || self.response_timeout.is_zero() {
-            return setting("a time limit of zero: nothing answers within that".to_owned());
+        for (field, time) in
+            [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)]
+        {
+            if time < Duration::from_millis(1) {
+                return setting(field, format!("{time:?}"), "1 ms or more");
+            }
         }
         Ok(())
     }
 
     fn client(&self) -> Result<Client, ConnectError> {
         let url = |what: String| ConnectError::Url { what };
+        if !cfg!(feature = "tls") && (self.url.starts_with("rediss://") || self.url.starts_with("valkeys://"))
+        {
+            return Err(ConnectError::NoTls);
+        }
         let info =
             self.url.as_str().into_connection_info().map_err(|error| url(self.what_is_wrong(&error)))?;
         // RESP3 tells of a connection that breaks while nothing is asked; every server that is new enough speaks it.
@@ -180,14 +191,17 @@ impl RedisStoreBuilder {
                     if plain { format!("the scheme {scheme:?} is") } else { "its scheme is".to_owned() };
                 format!("{scheme} not known; {FORM}")
             }
-            Some(("rediss" | "valkeys", _)) if !cfg!(feature = "tls") => {
-                "TLS needs the feature `tls` of tcc-redis: tcc-redis = { …, features = [\"tls\"] }".to_owned()
-            }
-            Some(_) => {
-                format!("{}; {FORM}; special characters in names are percent-encoded", without_detail(error))
-            }
+            Some(_) => format!(
+                "{}; {FORM}; special characters in user and password are percent-encoded",
+                without_detail(error)
+            ),
         }
     }
+}
+
+/// Enough of it to know it again.
+fn shorten(text: &str) -> String {
+    text.chars().take(MAX_NAMESPACE + 1).collect()
 }
 
 /// The parser's text without its detail, which may be a part of the URL.

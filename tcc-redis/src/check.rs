@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use redis::{Value, from_redis_value};
 use tcc_core::store::{Finding, Readiness, StoreError};
 
+use crate::advice::OLDEST;
 use crate::connection::Connection;
 use crate::error::Failure;
+use crate::rights;
 
-/// The oldest server whose commands suffice.
-const OLDEST: (u32, u32) = (6, 2);
-
-pub(crate) async fn check(connection: &Connection, allow_eviction: bool) -> Result<Readiness, StoreError> {
+pub(crate) async fn check(
+    connection: &Connection,
+    namespace: &str,
+    allow_eviction: bool,
+) -> Result<Readiness, StoreError> {
     let mut pipeline = redis::pipe();
     pipeline.cmd("INFO");
     for setting in SETTINGS {
@@ -19,7 +22,16 @@ pub(crate) async fn check(connection: &Connection, allow_eviction: bool) -> Resu
     }
     let mut replies = connection.ask_all(&pipeline).await.map_err(Failure::of_read)?.into_iter();
     let server = Server::read(&mut replies).map_err(Failure::of_read)?;
-    Ok(server.judge(allow_eviction))
+    let mut readiness = server.judge(allow_eviction);
+    if readiness.errors.is_empty() {
+        let rights = rights::try_all(connection, namespace).await.map_err(Failure::of_read)?;
+        if let Some(failure) = rights.other.clone() {
+            return Err(failure.of_read());
+        }
+        readiness.errors.extend(rights.missing(connection.user()));
+        readiness.warnings.extend(rights.unverified(connection.user(), namespace));
+    }
+    Ok(readiness)
 }
 
 const SETTINGS: [&str; 4] = ["maxmemory-policy", "appendonly", "appendfsync", "save"];

@@ -14,6 +14,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, PushKind, Se
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::advice;
 use crate::error::Failure;
 use crate::scripts;
 
@@ -77,6 +78,11 @@ impl Connection {
         let connection = Self { shared: Arc::new(shared) };
         connection.link().await?;
         Ok(connection)
+    }
+
+    /// The user by whose rights the server lets us in.
+    pub(crate) fn user(&self) -> &str {
+        self.shared.client.get_connection_info().redis_settings().username().unwrap_or("default")
     }
 
     /// Where the server is.
@@ -198,8 +204,14 @@ impl Shared {
         };
         match timeout(self.connect_timeout, connecting).await {
             Ok(Ok(connection)) => Ok(Link { connection, since: Instant::now(), broken }),
-            Ok(Err(error)) => Err(not_connected(&error)),
-            Err(_) => Err(not_connected(&format_args!("not within {:?}", self.connect_timeout))),
+            Ok(Err(error)) => {
+                let settings = self.client.get_connection_info().redis_settings();
+                Err(not_connected(&advice::on_connecting(&error, settings)))
+            }
+            Err(_) => Err(not_connected(&format_args!(
+                "no answer within {:?}; see that Redis runs there, or correct the address in the URL",
+                self.connect_timeout
+            ))),
         }
     }
 }

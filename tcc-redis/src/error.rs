@@ -5,6 +5,8 @@ use std::fmt;
 use redis::{RedisError, ServerError};
 use tcc_core::store::StoreError;
 
+use crate::advice;
+
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,11 +18,25 @@ pub enum ConnectError {
         what: String,
     },
     /// A setting is not possible.
-    #[error("a setting of the Redis store is not possible: {what}")]
+    #[error("the setting {field} is {value}: {permitted} is permitted")]
     Setting {
-        /// Which, and what would be.
-        what: String,
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        permitted: &'static str,
     },
+    /// `rediss://` without the feature.
+    #[error(
+        "TLS (rediss://) needs the feature `tls` of the crate tcc-redis: turn it on, or write redis:// if the server does without"
+    )]
+    NoTls,
+    /// There is no runtime to connect on.
+    #[error(
+        "there is no tokio runtime here: connect to Redis within one, as in `#[tokio::main] async fn main`"
+    )]
+    NoRuntime,
     /// The server does not answer, or does not let us in.
     #[error("no connection to the Redis server at {address}: {what}")]
     Unreachable {
@@ -138,7 +154,8 @@ impl fmt::Display for Failure {
         match self {
             Self::NotSent(text) | Self::Lost(text) => f.write_str(text),
             Self::Answered { text, .. } => {
-                write!(f, "Redis says: {}", text.strip_prefix("REFUSED ").unwrap_or(text))
+                let text = text.strip_prefix("REFUSED ").unwrap_or(text);
+                f.write_str(&advice::said(text.split(' ').next().unwrap_or_default(), text))
             }
         }
     }

@@ -38,6 +38,7 @@
 //!
 //! - `tls`: `rediss://` URLs, by rustls.
 
+mod advice;
 mod batch;
 mod builder;
 mod check;
@@ -47,6 +48,7 @@ mod error;
 mod index;
 mod keys;
 mod list;
+mod rights;
 mod scripts;
 mod shards;
 mod store;

@@ -17,6 +17,9 @@ pub(crate) static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(includ
 pub(crate) static PAGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/page.lua")));
 pub(crate) static PARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/park.lua")));
 
+/// Sent by its source, once, by the check.
+pub(crate) const RIGHTS: &str = include_str!("lua/rights.lua");
+
 impl Script {
     fn new(source: &'static str) -> Self {
         Self { source, sha1: redis::Script::new(source).get_hash().to_owned() }

@@ -166,7 +166,8 @@ impl StatusStore for RedisStore {
     }
 
     async fn check(&self) -> Result<Readiness, StoreError> {
-        check::check(&self.inner.connection, self.inner.settings.allow_eviction).await
+        let Settings { namespace, allow_eviction, .. } = &self.inner.settings;
+        check::check(&self.inner.connection, namespace, *allow_eviction).await
     }
 }
 

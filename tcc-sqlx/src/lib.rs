@@ -6,6 +6,7 @@
 //!   exactly once, and [`Fence`] the step beneath it.
 
 mod fence;
+mod plain;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

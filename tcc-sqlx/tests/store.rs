@@ -115,7 +115,7 @@ async fn what_is_no_database_is_refused() {
     assert!(matches!(error, OpenError::NotADatabase { .. }), "{error:?}");
     let nowhere = file.folder.path().join("no/such/folder/tcc.db");
     let error = SqliteStore::open(nowhere.to_str().unwrap()).await.unwrap_err();
-    assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NoFolder { .. }), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

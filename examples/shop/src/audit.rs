@@ -263,11 +263,14 @@ impl Books {
         let mut books = Self::default();
         for file in FILES {
             let path = dir.join(file);
+            if !path.is_file() {
+                return Err(OpenError::NoShop { file: path });
+            }
             let read = async {
                 let mut db = SqliteConnectOptions::new().filename(&path).connect().await?;
                 books.read_one(file, &mut db).await
             };
-            read.await.map_err(|source| OpenError::Database { file: path.clone(), source })?;
+            read.await.map_err(|error| OpenError::Database { file: path.clone(), error })?;
         }
         Ok(books)
     }

@@ -47,13 +47,18 @@ pub enum OpenError {
         source: io::Error,
     },
     /// A database can't be opened, or its tables can't be made.
-    #[error("the database {file} can't be used")]
+    #[error("the database {file} can't be used: {}", plain(error))]
     Database {
         /// Which.
         file: PathBuf,
         /// What SQLite said.
-        #[source]
-        source: sqlx::Error,
+        error: sqlx::Error,
+    },
+    /// There is no shop in the folder.
+    #[error("there is no {file}: name the folder of a shop")]
+    NoShop {
+        /// What was looked for.
+        file: PathBuf,
     },
     /// A fence's table can't be made.
     #[error("the fence in {file} can't be used")]
@@ -64,6 +69,11 @@ pub enum OpenError {
         #[source]
         source: SchemaError,
     },
+}
+
+/// The database's own words: sqlx has them in its text and once more as the source.
+fn plain(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 /// Holds a folder while its databases are made, so that of several processes that open it at once one makes them.
@@ -104,7 +114,7 @@ pub(crate) async fn open(
         tx.commit().await?;
         Ok(pool)
     };
-    let pool = opened.await.map_err(|source| OpenError::Database { file: file.clone(), source })?;
+    let pool = opened.await.map_err(|error| OpenError::Database { file: file.clone(), error })?;
     SqliteFence::new(pool.clone()).migrate().await.map_err(|source| OpenError::Fence { file, source })?;
     Ok(pool)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tcc_core::StartError;
 use tcc_core::store::{MemoryStore, StatusStore};
 use tcc_redis::RedisStore;
 use tcc_sqlx::sqlite::SqliteStore;
@@ -23,25 +24,34 @@ impl Address {
         let scheme = address.split_once(':').map(|(scheme, _)| scheme);
         match scheme {
             Some("memory") if address == "memory:" => Ok(Self::Memory),
+            Some("memory") => {
+                Err(Mistake("--store memory: has no name: give nothing behind the colon".into()))
+            }
             Some("sqlite") => Ok(Self::Sqlite(address.to_owned())),
             Some("redis" | "rediss" | "valkey" | "valkeys") => Ok(Self::Redis(address.to_owned())),
             // No more of it than that: a password may follow.
             Some(scheme) => Err(Mistake(format!(
                 "--store can't be of the kind \"{scheme}:\": give sqlite:FILE, redis://HOST or memory:"
             ))),
-            None => Err(Mistake("--store has no kind: give sqlite:FILE, redis://HOST or memory:".into())),
+            None if address.is_empty() => Err(Mistake("--store needs an address".into())),
+            None => {
+                Err(Mistake("--store begins with its kind: give sqlite:FILE, redis://HOST or memory:".into()))
+            }
         }
     }
 
-    /// Opens it.
+    /// Opens it, if it will do.
     pub(crate) async fn open(
         &self,
     ) -> Result<Arc<dyn StatusStore>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(match self {
+        let store: Arc<dyn StatusStore> = match self {
             Self::Memory => Arc::new(MemoryStore::new()),
             Self::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
             Self::Redis(url) => Arc::new(RedisStore::connect(url).await?),
-        })
+        };
+        // Every coordinator asks it at its start; here it is said once for all of them.
+        let errors = store.check().await?.errors;
+        if errors.is_empty() { Ok(store) } else { Err(StartError::NotReady(errors).into()) }
     }
 
     /// Whether the log outlives this process.

@@ -113,29 +113,78 @@ async fn a_folder_can_be_audited() {
 
     std::fs::remove_file(dir.path().join("mail.db")).unwrap();
     let output = shop(&["audit", path]);
-    assert!(text(&output).contains("mail.db can't be used"), "{}", text(&output));
+    assert!(text(&output).contains("mail.db: name the folder of a shop"), "{}", text(&output));
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// What is wrong with a command line is one line, and an exit code of 2: whatever is played then, is not begun.
+#[track_caller]
+fn is_refused(args: &[&str], said: &str) {
+    let output = shop(args);
+    let text = text(&output);
+    assert!(text.starts_with("shop: ") && text.contains(said), "{args:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    assert!(!text.contains("secret"), "{args:?}: {text}");
+    assert!(!text.contains("(code: ") && !text.contains("(os error"), "{args:?}: for programmers: {text}");
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
 }
 
 #[test]
 fn mistakes_are_explained() {
+    let help = "`shop --help` says what may be given";
+    let kinds = "give sqlite:FILE, redis://HOST or memory:";
     for (args, said) in [
         (&["sell"][..], "there is no command and no scenario \"sell\""),
+        (&["sell"], help),
         (&["demo", "bougth"], "there is no scenario \"bougth\"; there are: bought, out-of-stock"),
+        (&["bought", "demo"], "there is no scenario \"demo\""),
         (&["--fast"], "there is no option --fast"),
-        (&["--store", "postgres://ann:secret@db/shop"], "give sqlite:FILE, redis://HOST or memory:"),
-        (&["--store", "redis://ann:secret@127.0.0.1:1"], "no connection to the Redis server at 127.0.0.1:1"),
-        (&["--store", "sqlite:/dev/null/log.db"], "/dev/null/log.db can't be opened"),
+        (&["-x", "bought"], "there is no option -x"),
+        (&["--store"], "--store needs an address"),
+        (&["--store="], "--store needs an address"),
+        (&["--store", "memory:", "--store", "memory:"], "--store is given twice"),
+        (&["--store", "log.db"], kinds),
+        (&["--store", "postgres://ann:secret@db/shop"], kinds),
+        (&["--store", "postgres://ann:secret@db/shop"], "can't be of the kind \"postgres:\""),
+        (&["--store", "memory:log"], "--store memory: has no name: give nothing behind the colon"),
+        (&["--store", "sqlite:"], "is a database in memory"),
         (&["--store", "sqlite::memory:"], "is a database in memory"),
+        (&["--store", "sqlite:/dev/null/log.db"], "there is no folder /dev/null"),
+        (&["--store", "sqlite:/no/such/log.db"], "there is no folder /no/such; make it"),
+        (&["--store", "sqlite:/"], "/ is a folder, not a file"),
+        (&["--store", "sqlite:/no-such.db?mode=rw"], "there is no file /no-such.db"),
+        (&["--store", "sqlite:/no-such.db?cache=shared"], "the parameter \"cache=shared\""),
+        (
+            &["--store", "redis://ann:secret@127.0.0.1:1"],
+            "no connection to the Redis server at 127.0.0.1:1: Connection refused; start",
+        ),
+        (&["--store", "redis://ann:secret@127.0.0.1:port"], "write redis://host:port"),
+        (&["--store", "redis://ann:secret@127.0.0.1/shop"], "Invalid database number"),
+        (&["--store", "rediss://ann:secret@127.0.0.1"], "TLS (rediss://) needs the feature `tls`"),
+        (&["audit"], "audit needs one folder, and nothing else"),
+        (&["audit", "a", "b"], "audit needs one folder, and nothing else"),
+        (&["audit", "a", "--store", "memory:"], "audit needs one folder, and nothing else"),
+        (&["audit", "/no/such"], "there is no /no/such/orders.db: name the folder of a shop"),
     ] {
-        let output = shop(args);
-        let text = text(&output);
-        assert!(text.starts_with("shop: ") && text.contains(said), "{args:?}: {text}");
-        assert!(!text.contains("secret"), "{text}");
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        is_refused(args, said);
     }
     let help = shop(&["--help"]);
     assert!(text(&help).contains("killed-decided") && help.status.success());
+}
+
+#[test]
+fn a_store_that_cant_be_used_is_said_once() {
+    let evicts = RedisServer::builder().config("maxmemory-policy", "allkeys-lru").start();
+    is_refused(&["--store", &evicts.url()], "`maxmemory-policy allkeys-lru`");
+    let locked = RedisServer::builder().password("secret").start();
+    is_refused(&["--store", &format!("redis://:wrong-secret@127.0.0.1:{}", locked.port())], "WRONGPASS");
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("log.db");
+    std::fs::write(&file, "a shopping list: apples, pears, and no database at all ".repeat(20)).unwrap();
+    is_refused(&["--store", &format!("sqlite:{}", file.display())], "is not a SQLite database");
+    let readonly = dir.path().join("readonly.db");
+    assert!(shop(&["bought", "--store", &format!("sqlite:{}", readonly.display())]).status.success());
+    is_refused(&["--store", &format!("sqlite:{}?mode=ro", readonly.display())], "open it without mode=ro");
 }
 
 #[tokio::test]

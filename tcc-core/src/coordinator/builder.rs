@@ -35,8 +35,13 @@ pub struct Builder {
 #[non_exhaustive]
 pub enum StartError {
     /// The group has a name that can't be persisted.
-    #[error(transparent)]
-    Group(#[from] NameError),
+    #[error("the group can't be called that: {0}")]
+    Group(NameError),
+    /// There is no runtime to run its tasks on.
+    #[error(
+        "there is no tokio runtime here: start the coordinator within one, as in `#[tokio::main] async fn main`"
+    )]
+    NoRuntime,
     /// A setting is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -88,18 +93,25 @@ impl Builder {
 
     /// For how long one coordinator alone settles a transaction before another may take it over; it is renewed while its
     /// holder lives. 10 s; 100 ms to 24 h.
+    ///
+    /// What a process that was killed leaves waits for so long. A call may take longer than that: the lease is renewed while
+    /// it runs. Whoever can't renew it in time, because the store is slower than half of it, loses the transaction to
+    /// another instance, which calls the same participants again; positions and fences make that harmless, and a lease
+    /// of some store calls makes it rare.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.config.lease = lease;
         self
     }
 
-    /// How long a finished transaction's outcome can be asked for. 10 min; 60 s or more.
+    /// How long a finished transaction's outcome can be asked for. 10 min; 60 s and twice the
+    /// [`store_timeout`](Self::store_timeout), or more: for so long a write may still arrive.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.config.retention = retention;
         self
     }
 
-    /// How long the same key never runs twice. 24 h; 60 s or more.
+    /// How long the same key never runs twice. 24 h; at least as [`retention`](Self::retention). The timeout of a
+    /// transaction with a key must be shorter by as much.
     pub fn key_retention(mut self, retention: Duration) -> Self {
         self.config.key_retention = retention;
         self
@@ -123,7 +135,8 @@ impl Builder {
         self
     }
 
-    /// How long the log of what an operator cancelled or resolved is kept, with who did it and why. 90 days; 60 s or more.
+    /// How long the log of what an operator cancelled or resolved is kept, with who did it and why. 90 days; at least as
+    /// [`retention`](Self::retention).
     pub fn audit_retention(mut self, retention: Duration) -> Self {
         self.config.audit_retention = retention;
         self
@@ -139,6 +152,29 @@ impl Builder {
     /// participant. 1024; 1 or more.
     pub fn calls_at_once(mut self, calls: usize) -> Self {
         self.config.calls_at_once = calls;
+        self
+    }
+
+    /// The most bytes of one payload as JSON: a request, an output, the value of a body with a key. 64 KiB; 1 byte to
+    /// 16 MiB.
+    ///
+    /// All payloads of a transaction are written to the store, and read when it is recovered: keep large things elsewhere,
+    /// and their names here.
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.config.max_payload = bytes;
+        self
+    }
+
+    /// The most bytes of all requests and outputs of a transaction together. 1 MiB; up to 64 MiB, and not less than
+    /// [`max_payload`](Self::max_payload).
+    pub fn max_log(mut self, bytes: usize) -> Self {
+        self.config.max_log = bytes;
+        self
+    }
+
+    /// The most branches of a transaction. 64; 1 to 1024.
+    pub fn max_branches(mut self, branches: usize) -> Self {
+        self.config.max_branches = branches;
         self
     }
 
@@ -186,16 +222,13 @@ impl Builder {
     ///
     /// # Errors
     /// [`StartError`] says what to mend.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
     pub async fn start(self) -> Result<Coordinator, StartError> {
-        let group = Group::new(self.group)?;
+        let group = Group::new(self.group).map_err(StartError::Group)?;
         self.config.check()?;
         if let Some(error) = self.registry.errors().first() {
             return Err(error.clone().into());
         }
-        let tasks = Tasks::new();
+        let tasks = Tasks::new().ok_or(StartError::NoRuntime)?;
         let meter = Arc::new(Meter::start(&group, &self.registry));
         let (finished, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -215,6 +248,8 @@ impl Builder {
         if !readiness.errors.is_empty() {
             return Err(StartError::NotReady(readiness.errors));
         }
+        // What the check can't see, as it is not of a group: whether this store is set as the others of the group are.
+        shared.limited(Operation::Stats, async { shared.store.stats(&shared.group).await }).await?;
         for warning in readiness.warnings {
             tracing::warn!(group = %shared.group, "{warning}");
         }

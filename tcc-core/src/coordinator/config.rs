@@ -7,6 +7,7 @@ use super::backoff::Backoff;
 use super::trace::TraceContext;
 use crate::participant::TIMEOUTS;
 use crate::protocol::{BranchState, Cause, Record};
+use crate::span::Span;
 
 /// The settings of a coordinator. Set through [`Builder`](super::Builder).
 #[derive(Debug, Clone)]
@@ -83,7 +84,7 @@ pub enum SettleOrder {
 
 /// A setting that is out of range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}: {permitted} is permitted")]
+#[error("the setting {field} is {value}: {permitted} is permitted")]
 pub struct ConfigError {
     /// Which setting.
     pub field: &'static str,
@@ -93,18 +94,35 @@ pub struct ConfigError {
     pub permitted: String,
 }
 
-/// How long the coordinator may repeat a write: a tombstone must stay for longer.
-const REPLAY: Duration = Duration::from_secs(60);
+/// For how long what was sent may linger, in the network and in a server that was stopped.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// The largest limits that can be set, in bytes and in branches: a log must fit into one value of every store, and into
+/// the memory of a process that holds many.
+const MOST_PAYLOAD: usize = 16 << 20;
+const MOST_LOG: usize = 64 << 20;
+const MOST_BRANCHES: usize = 1024;
 
 impl Config {
+    /// For how long after its deadline, or after the end of its lease, a write of a transaction may still come to the
+    /// store: it waits once for its turn and once for its answer, and what was sent may linger. A tombstone must stay for
+    /// longer (safety 8), or that write would find no log, and begin one.
+    pub(super) fn replay(&self) -> Duration {
+        2 * self.store_timeout + LINGER
+    }
+
     /// How long what is left of a finished transaction is kept.
     pub(super) fn retention_of(&self, record: &Record) -> Duration {
-        let audited = matches!(record.cause(), Some(Cause::Operator { .. }))
+        let by_operator = matches!(record.cause(), Some(Cause::Operator { .. }));
+        let audited = by_operator
             || record.branches().iter().any(|branch| matches!(branch.state, BranchState::Resolved { .. }));
+        // Who began it may not know yet, and goes on asking until its deadline.
+        let unaware = Duration::from_millis(record.timeout_ms()).saturating_add(self.replay());
         [
             (true, self.retention),
             (record.key().is_some(), self.key_retention),
             (audited, self.audit_retention),
+            (by_operator, unaware),
         ]
         .into_iter()
         .filter_map(|(applies, retention)| applies.then_some(retention))
@@ -118,14 +136,31 @@ impl Config {
         within("call_timeout", self.call_timeout, least, most)?;
         within("store_timeout", self.store_timeout, least, Duration::from_secs(60))?;
         within("lease", self.lease, Duration::from_millis(100), most)?;
-        within("retention", self.retention, REPLAY, Duration::MAX)?;
-        within("key_retention", self.key_retention, REPLAY, Duration::MAX)?;
-        within("audit_retention", self.audit_retention, REPLAY, Duration::MAX)?;
+        self.outlasts_replay("retention", self.retention)?;
+        self.outlasts_replay("key_retention", self.key_retention)?;
+        self.outlasts_replay("audit_retention", self.audit_retention)?;
         within("backoff.base", self.backoff.base, least, self.backoff.cap)?;
         within("backoff.cap", self.backoff.cap, least, most)?;
         at_least_one("alert_after", self.alert_after as usize)?;
         at_least_one("calls_at_once", self.calls_at_once)?;
-        at_least_one("recover_at_once", self.recover_at_once)
+        at_least_one("recover_at_once", self.recover_at_once)?;
+        up_to("max_payload", self.max_payload, 1, MOST_PAYLOAD, "bytes")?;
+        up_to("max_log", self.max_log, self.max_payload, MOST_LOG, "bytes (not less than max_payload)")?;
+        up_to("max_branches", self.max_branches, 1, MOST_BRANCHES, "branches")
+    }
+
+    fn outlasts_replay(&self, field: &'static str, value: Duration) -> Result<(), ConfigError> {
+        let least = self.replay();
+        if value >= least {
+            return Ok(());
+        }
+        let permitted = format!(
+            "{} or more ({} and twice the store_timeout of {}, for so long a write may still arrive)",
+            Span(least),
+            Span(LINGER),
+            Span(self.store_timeout)
+        );
+        Err(ConfigError { field, value: Span(value).to_string(), permitted })
     }
 }
 
@@ -133,9 +168,21 @@ fn within(field: &'static str, value: Duration, least: Duration, most: Duration)
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    let permitted =
-        if most == Duration::MAX { format!("{least:?} or more") } else { format!("{least:?} to {most:?}") };
-    Err(ConfigError { field, value: format!("{value:?}"), permitted })
+    let permitted = format!("{} to {}", Span(least), Span(most));
+    Err(ConfigError { field, value: Span(value).to_string(), permitted })
+}
+
+fn up_to(
+    field: &'static str,
+    value: usize,
+    least: usize,
+    most: usize,
+    unit: &str,
+) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError { field, value: value.to_string(), permitted: format!("{least} to {most} {unit}") })
 }
 
 fn at_least_one(field: &'static str, value: usize) -> Result<(), ConfigError> {

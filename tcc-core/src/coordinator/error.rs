@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::{Cause, NameError, Status, TxId};
+use crate::span::Span;
 use crate::store::{BoxError, StoreError};
 
 /// Why a transaction did not confirm, and what is certain about it.
@@ -74,11 +75,13 @@ pub enum TransactionError {
         found: u32,
     },
     /// The coordinator is shutting down, or was shut down. Nothing was begun.
-    #[error("the coordinator is closed: no transaction was begun")]
+    #[error(
+        "the coordinator is closed, and nothing was begun: it was shut down, or its token cancelled; start another one"
+    )]
     Closed,
     /// Something is too large or too many. A request: its branch was not enlisted, its try not called. An output: its branch
     /// is not acknowledged, and will be cancelled.
-    #[error("transaction {id}: {what} is {value}, at most {max} is allowed")]
+    #[error("transaction {id}: {what} has {value} {unit}: at most {max} are permitted; {}", mend(*setting))]
     Limit {
         /// The transaction.
         id: TxId,
@@ -88,9 +91,13 @@ pub enum TransactionError {
         value: u64,
         /// How large it may be.
         max: u64,
+        /// What is counted.
+        unit: &'static str,
+        /// The setting of the [`Builder`](crate::Builder) that says so, if it can be set.
+        setting: Option<&'static str>,
     },
     /// A timeout that is out of range. Nothing was begun.
-    #[error("the timeout of transaction {name:?} is {timeout:?}: from {min:?} to {max:?} is allowed")]
+    #[error("the timeout of transaction {name:?} is {}: {} to {} is permitted", Span(*timeout), Span(*min), Span(*max))]
     Timeout {
         /// The transaction's name.
         name: String,
@@ -101,9 +108,31 @@ pub enum TransactionError {
         /// The longest.
         max: Duration,
     },
+    /// The timeout of a transaction with a key is so long that the key would be forgotten before. Nothing was begun.
+    #[error(
+        "transaction {name:?} has a key and a timeout of {}: at most {} is permitted, as the key_retention is {}; make \
+         that longer, or the timeout shorter",
+        Span(*timeout), Span(*max), Span(*key_retention)
+    )]
+    KeyTimeout {
+        /// The transaction's name.
+        name: String,
+        /// What was asked for.
+        timeout: Duration,
+        /// The longest.
+        max: Duration,
+        /// How long keys are kept.
+        key_retention: Duration,
+    },
     /// A name that can't be persisted. Nothing was begun.
-    #[error(transparent)]
-    Name(#[from] NameError),
+    #[error("a transaction can't be called that: {0}")]
+    Name(NameError),
+    /// There is no runtime that tells the time. Nothing was begun.
+    #[error("there is no tokio runtime here: run transaction {name:?} within one")]
+    NoRuntime {
+        /// The transaction's name.
+        name: String,
+    },
     /// The action has no handler here. The branch was not enlisted.
     #[error(
         "transaction {id}: no participant registered here handles {action} version {version}: register it"
@@ -155,8 +184,26 @@ impl TransactionError {
             | Self::Limit { id, .. }
             | Self::NotRegistered { id, .. }
             | Self::Payload { id, .. } => Some(*id),
-            Self::Closed | Self::Timeout { .. } | Self::Name(_) | Self::Nested { .. } => None,
+            Self::Closed
+            | Self::Timeout { .. }
+            | Self::KeyTimeout { .. }
+            | Self::Name(_)
+            | Self::NoRuntime { .. }
+            | Self::Nested { .. } => None,
         }
+    }
+}
+
+/// How to mend what is too large.
+fn mend(setting: Option<&str>) -> String {
+    match setting {
+        Some(setting @ "max_branches") => {
+            format!("divide it, or raise `{setting}` of the coordinator's builder")
+        }
+        Some(setting) => {
+            format!("keep large things elsewhere, or raise `{setting}` of the coordinator's builder")
+        }
+        None => "give a shorter one, such as a digest".to_owned(),
     }
 }
 
@@ -179,7 +226,7 @@ pub enum Duplicate {
 impl fmt::Display for Duplicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AnotherRequest => "its request was another one",
+            Self::AnotherRequest => "its request was another one; give each request a key of its own",
             Self::Cancelled => "it was cancelled; to run again after that, say `reuse_after_cancel`",
             Self::Undecided => "it is not decided yet; ask again",
             Self::AnotherType => "its value is of another type",

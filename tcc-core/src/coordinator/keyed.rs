@@ -15,7 +15,7 @@ use super::random;
 use super::run::{HangUp, Transaction, run};
 use super::shared::{Shared, chain};
 use super::tx::Tx;
-use crate::participant::{Payload, TIMEOUTS};
+use crate::participant::Payload;
 use crate::protocol::{BranchState, Decision, Group, Json, Key, Name, Position, Record, Status, TxId, fold};
 
 /// A transaction with a key: made by [`Transaction::key`].
@@ -84,14 +84,11 @@ impl<'c> KeyedTransaction<'c> {
                 return Err(error.into());
             }
         }
-        let max = shared.config.max_payload;
+        let checked = live.clone();
         run(live, hang_up, body, move |value| {
             let kept = Json::of(value).map_err(|error| unwritable(id, "value", error.to_string()))?;
             kept.to::<T>().map_err(|error| unwritable(id, "value", error.to_string()))?;
-            let (value, max) = (kept.as_str().len() as u64, max as u64);
-            if value > max {
-                return Err(TransactionError::Limit { id, what: "the value of the body", value, max });
-            }
+            checked.check_payload("the value of its body", &kept)?;
             Ok(Some(kept))
         })
         .await
@@ -101,13 +98,20 @@ impl<'c> KeyedTransaction<'c> {
     fn check(&self, live: &Live) -> Result<String, TransactionError> {
         let (id, timeout) = (live.id, live.timeout);
         // A tombstone is kept for longer than its initiator asks about it.
-        let (min, max) = (TIMEOUTS.0, live.shared.config.key_retention);
-        if timeout >= max {
-            return Err(TransactionError::Timeout { name: live.name.to_string(), timeout, min, max });
+        let key_retention = live.shared.config.key_retention;
+        let max = key_retention.saturating_sub(live.shared.config.replay());
+        if timeout > max {
+            return Err(TransactionError::KeyTimeout {
+                name: live.name.to_string(),
+                timeout,
+                max,
+                key_retention,
+            });
         }
         let (value, max) = (self.key.len() as u64, MAX_KEY as u64);
         if value > max {
-            return Err(TransactionError::Limit { id, what: "the length of the key", value, max });
+            let (what, unit, setting) = ("its key", "bytes", None);
+            return Err(TransactionError::Limit { id, what, value, max, unit, setting });
         }
         self.request.clone().map_err(|why| unwritable(id, "request", why))
     }

@@ -121,7 +121,7 @@ impl Live {
     /// Puts a branch in the queue for the next entry, and says which number it has.
     pub(super) fn queue(&self, action: &Action, request: Json) -> Result<BranchId, TransactionError> {
         let (config, id) = (&self.shared.config, self.id);
-        self.check_payload("the request", &request)?;
+        self.check_payload("a request", &request)?;
         let mut state = self.state();
         if let Some(error) = &state.broken {
             return Err(error.clone());
@@ -132,7 +132,8 @@ impl Live {
         let number = state.next;
         if number >= config.max_branches {
             let (value, max) = (number as u64 + 1, config.max_branches as u64);
-            return Err(TransactionError::Limit { id, what: "the number of branches", value, max });
+            let (what, unit, setting) = ("it", "branches", Some("max_branches"));
+            return Err(TransactionError::Limit { id, what, value, max, unit, setting });
         }
         state.count(id, config.max_log, &request)?;
         let branch = BranchId::new(number as u16);
@@ -147,10 +148,11 @@ impl Live {
         Ok(branch)
     }
 
-    fn check_payload(&self, what: &'static str, payload: &Json) -> Result<(), TransactionError> {
+    pub(super) fn check_payload(&self, what: &'static str, payload: &Json) -> Result<(), TransactionError> {
         let (value, max) = (payload.as_str().len() as u64, self.shared.config.max_payload as u64);
         if value > max {
-            return Err(TransactionError::Limit { id: self.id, what, value, max });
+            let (unit, setting) = ("bytes", Some("max_payload"));
+            return Err(TransactionError::Limit { id: self.id, what, value, max, unit, setting });
         }
         Ok(())
     }
@@ -283,7 +285,7 @@ impl Live {
 
     /// Keeps the output of a try for the next entry: the branch is then acknowledged.
     pub(super) fn acknowledge(&self, branch: BranchId, output: Json) -> Result<(), TransactionError> {
-        self.check_payload("the output", &output)?;
+        self.check_payload("an output", &output)?;
         let mut state = self.state();
         state.count(self.id, self.shared.config.max_log, &output)?;
         state.outputs.push(Output { id: branch, output });
@@ -436,7 +438,8 @@ impl State {
         let bytes = self.bytes + payload.as_str().len();
         if bytes > max {
             let (value, max) = (bytes as u64, max as u64);
-            return Err(TransactionError::Limit { id, what: "the size of all payloads", value, max });
+            let (what, unit, setting) = ("all its payloads", "bytes", Some("max_log"));
+            return Err(TransactionError::Limit { id, what, value, max, unit, setting });
         }
         self.bytes = bytes;
         Ok(())

@@ -324,8 +324,11 @@ impl<'c> Operator<'c> {
         Ok(())
     }
 
-    /// Has a decided transaction settled now, whatever its backoff says. A transaction that is undecided keeps its deadline;
-    /// of one that is settled nothing is left to be done: both are `false`.
+    /// Has a decided transaction settled now, whatever its backoff says; and cancelled now, if it is undecided and was
+    /// claimed. One that is undecided otherwise keeps its deadline; of one that is settled nothing is left to be done: both
+    /// are `false`.
+    ///
+    /// After a log was put right by hand, this saves the wait for the next look at it.
     ///
     /// # Errors
     /// [`OperatorError::NotFound`], or as for every call of the store.
@@ -333,6 +336,7 @@ impl<'c> Operator<'c> {
         let claim = Change::Claim(crate::protocol::Claim { by: self.shared.owner });
         let decided = |record: &Record| match record.status() {
             Status::Confirming | Status::Cancelling => Some(claim.clone()),
+            Status::Trying if record.is_claimed() => Some(claim.clone()),
             Status::Trying | Status::Confirmed | Status::Cancelled | Status::Heuristic => None,
         };
         Ok(self.change(id, decided, |_| Due::In(Duration::ZERO)).await?.is_some())

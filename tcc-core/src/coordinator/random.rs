@@ -1,6 +1,7 @@
 //! Randomness: ids that never repeat, and jitter.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::{Op, Owner, Run, TxId};
@@ -49,11 +50,15 @@ pub(super) fn up_to(most: Duration) -> Duration {
     most.mul_f64(next(|rng| rng.f64()))
 }
 
-/// Milliseconds since the Unix epoch by this machine's clock. It decides nothing.
+/// Milliseconds since the Unix epoch by this machine's clock. It decides nothing here; fences compare it with the begin
+/// times of what they have purged. So it does not go back within a process, though the machine's clock may be set back:
+/// what begins now must not look older than what is over.
 #[expect(
     clippy::disallowed_methods,
-    reason = "it is told to participants and operators, and measured by; it decides nothing"
+    reason = "it is told to participants and operators, and no coordinator compares it with anything"
 )]
 pub(crate) fn unix_millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    static LATEST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    LATEST.fetch_max(now, Ordering::Relaxed).max(now)
 }

@@ -23,8 +23,8 @@ use crate::store::{Append, Claim, Claimed, Due, Mode, Retain, StoreError};
 const BATCH: usize = 64;
 /// For how long a transaction takes up room.
 const SLOT: Duration = Duration::from_secs(1);
-/// When a log that can't be read is looked at again.
-const UNREADABLE: Backoff = Backoff { base: Duration::from_secs(600), cap: Duration::from_secs(6 * 60 * 60) };
+/// At the latest, a log that can't be read is looked at again after this: somebody may have put it right by hand.
+const UNREADABLE: Duration = Duration::from_secs(60 * 60);
 /// When a log of a newer format, put back for a newer instance, is looked at again.
 const NEWER: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(600) };
 
@@ -97,7 +97,7 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
         shared.limited(Operation::Claim, async { shared.store.claim(&claim).await }).await?;
     for log in unreadable {
         shared.meter.unreadable(WhyUnreadable::Store);
-        tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction");
+        tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction until that is put right");
     }
     for (id, log) in logs {
         let Ok(slot) = slots.clone().try_acquire_owned() else { break };
@@ -224,8 +224,9 @@ async fn put_back(shared: &Arc<Shared>, id: TxId, log: &Log, error: &LogError) {
         tracing::warn!(tx = %id, error = chain(error), "put back for a newer instance");
         NEWER.delay(times + 1)
     } else {
-        tracing::error!(tx = %id, error = chain(error), "a log can't be read: nothing is done with this transaction");
-        UNREADABLE.ceiling(times + 1)
+        tracing::error!(tx = %id, error = chain(error), "a log can't be read: nothing is done with this transaction until that is put right");
+        let lease = shared.config.lease;
+        Backoff { base: lease, cap: lease.max(UNREADABLE) }.ceiling(times + 1)
     };
     append(shared, id, log, Due::In(due)).await;
 }

@@ -104,7 +104,10 @@ impl<'c> Transaction<'c> {
         if self.shared.tasks.closing().is_cancelled() {
             return Err(TransactionError::Closed);
         }
-        let name = Name::new(self.name.to_owned())?;
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(TransactionError::NoRuntime { name: self.name.to_owned() });
+        }
+        let name = Name::new(self.name.to_owned()).map_err(TransactionError::Name)?;
         let (min, max) = TIMEOUTS;
         if !(min..=max).contains(&self.timeout) {
             return Err(TransactionError::Timeout {

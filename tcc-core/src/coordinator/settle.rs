@@ -543,7 +543,8 @@ impl Shared {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no participant registered here handles {action} version {version}; another instance of the group may"
+    "no participant registered here handles {action} version {version}: register it, or run an instance of the group \
+     that has it"
 )]
 struct UnknownAction {
     action: ActionName,

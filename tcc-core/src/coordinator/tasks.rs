@@ -16,9 +16,10 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks on the current runtime.
-    pub(super) fn new() -> Self {
-        Self { runtime: Handle::current(), tracker: TaskTracker::new(), closing: CancellationToken::new() }
+    /// Tasks on the current runtime; `None` if there is none.
+    pub(super) fn new() -> Option<Self> {
+        let runtime = Handle::try_current().ok()?;
+        Some(Self { runtime, tracker: TaskTracker::new(), closing: CancellationToken::new() })
     }
 
     /// Runs the work to its end. A shutdown waits for it.

@@ -13,6 +13,7 @@ use super::answer::{SettleError, Settled, Tried};
 use super::branch::Branch;
 use super::intercept::{Delivered, Intercept, pass};
 use crate::protocol::{ActionName, Decision, Json, NameError};
+use crate::span::Span;
 use crate::store::BoxError;
 
 /// A participant with its handlers: what [`register`](crate::Builder::register) takes.
@@ -65,7 +66,9 @@ pub struct Registry {
 #[non_exhaustive]
 pub enum RegisterError {
     /// Two handlers of the same action and version.
-    #[error("{action} version {version} is registered twice: which handler is meant would be chance")]
+    #[error(
+        "{action} version {version} is registered twice: register each participant once, and give actions names of their own"
+    )]
     Duplicate {
         /// The action.
         action: ActionName,
@@ -73,7 +76,7 @@ pub enum RegisterError {
         version: u16,
     },
     /// A time limit out of range.
-    #[error("the timeout of {action} is {timeout:?}: {:?} to {:?} is permitted", TIMEOUTS.0, TIMEOUTS.1)]
+    #[error("the timeout of {action} is {}: {} to {} is permitted", Span(*timeout), Span(TIMEOUTS.0), Span(TIMEOUTS.1))]
     Timeout {
         /// The action.
         action: ActionName,

@@ -308,11 +308,17 @@ async fn settings_out_of_range_and_doubled_actions_are_said_at_the_start() {
     let text = |result: Result<Coordinator, tcc_core::StartError>| result.unwrap_err().to_string();
     assert_eq!(
         text(builder().timeout(Duration::ZERO).start().await),
-        "timeout is 0ns: 1ms to 86400s is permitted"
+        "the setting timeout is 0 s: 1 ms to 24 h is permitted"
     );
-    assert_eq!(text(builder().alert_after(0).start().await), "alert_after is 0: 1 or more is permitted");
+    assert_eq!(
+        text(builder().alert_after(0).start().await),
+        "the setting alert_after is 0: 1 or more is permitted"
+    );
     let backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(1) };
-    assert_eq!(text(builder().backoff(backoff).start().await), "backoff.base is 2s: 1ms to 1s is permitted");
+    assert_eq!(
+        text(builder().backoff(backoff).start().await),
+        "the setting backoff.base is 2 s: 1 ms to 1 s is permitted"
+    );
     let bank = Arc::new(crate::rig::Bank::default());
     assert!(
         text(builder().register(bank.clone()).register(bank).start().await).contains("registered twice"),

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use tcc_core::protocol::{ActionName, BranchKey, Phase};
 
+use crate::plain::plain;
+
 pub use answer::Answer;
 pub(crate) use table::{Fresh, Known, LOST, Row, fresh, known, purged};
 
@@ -127,19 +129,18 @@ pub enum FenceError {
         "the table tcc_fence is missing in this participant's database: \
          call `SqliteFence::new(pool).migrate().await` before the coordinator starts"
     )]
-    MissingTable(#[source] sqlx::Error),
+    MissingTable(sqlx::Error),
     /// The database could not be asked, or has refused.
-    #[error("the fence of branch {key} can't be used")]
+    #[error("the fence of branch {key} can't be used: {}", plain(error))]
     Database {
         /// Of which branch.
         key: BranchKey,
         /// What the database said.
-        #[source]
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
     /// The table could not be read or tidied.
-    #[error("the fence's table can't be used")]
-    Table(#[source] sqlx::Error),
+    #[error("the fence's table can't be used: {}", plain(.0))]
+    Table(sqlx::Error),
     /// A kept output or refusal is not what this version of the action expects, or a new one can't be kept.
     #[error("the {what} of branch {key} does not fit the type it is kept as")]
     Payload {
@@ -170,8 +171,22 @@ pub enum FenceError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A try of a transaction that began, by its coordinator's clock, before what is purged of this fence: whether it came
+    /// before can't be told any more, so it has no effect.
+    #[error(
+        "the try of branch {key} is of a transaction that began {older:?} before the time up to which this fence is \
+         purged: it comes very late, or the clock of its coordinator's machine is behind by as much and is to be set right"
+    )]
+    BeforeHorizon {
+        /// The branch.
+        key: BranchKey,
+        /// By how much.
+        older: Duration,
+    },
     /// What was asked for would drop rows that may still be needed.
-    #[error("the horizon would lie in the future: branches that begin now would be too late")]
+    #[error(
+        "the time given to purge lies in the future by this machine's clock: give one that is a day back"
+    )]
     HorizonAhead,
 }
 

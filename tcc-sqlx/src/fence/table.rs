@@ -85,11 +85,12 @@ pub(crate) fn known(phase: Phase, state: FenceState) -> Known {
     }
 }
 
-/// What a phase does whose branch has no row, and is older than the horizon: its row was final, and is purged.
-pub(crate) fn purged(phase: Phase) -> Known {
+/// What a phase does whose branch has no row, and is older than the horizon: its row was final, and is purged. `None`: a try,
+/// which has no effect, and whose coordinator is told why; for one that is alive, only a clock that is behind explains it.
+pub(crate) fn purged(phase: Phase) -> Option<Known> {
     match phase {
-        Phase::Try => Known::TooLate,
-        Phase::Confirm | Phase::Cancel => Known::Skip,
+        Phase::Try => None,
+        Phase::Confirm | Phase::Cancel => Some(Known::Skip),
     }
 }
 

@@ -1,13 +1,15 @@
 //! `cx.fenced` and `cx.fence` over SQLite.
 
+use std::time::Duration;
+
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use tcc_core::Branch;
 use tcc_core::protocol::{BranchKey, Phase};
 
 use crate::fence::{
-    Answer, Fence, FenceError, FenceState, Fenced, Fresh, Gate, Known, LOST, Row, fresh, known, phase_name,
-    purged, to_millis,
+    Answer, Fence, FenceError, FenceState, Fenced, Fresh, Gate, Known, LOST, Row, fresh, from_millis, known,
+    phase_name, purged, to_millis,
 };
 
 impl Fenced<SqlitePool> for Branch {
@@ -125,7 +127,13 @@ impl Fence<SqliteConnection> for Branch {
             });
         }
         let row = find(key, db).await?;
-        let todo = row.as_ref().map_or_else(|| purged(phase), |row| known(phase, row.state));
+        let todo = match &row {
+            Some(row) => known(phase, row.state),
+            None => match purged(phase) {
+                Some(todo) => todo,
+                None => return Err(before_horizon(self, db).await),
+            },
+        };
         let row = row.unwrap_or(Row { state: FenceState::Cancelled, output: None, refusal: None });
         Ok(match todo {
             Known::Run(state) => {
@@ -215,6 +223,18 @@ async fn insert(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Re
     .await
     .map(|done| done.rows_affected() == 1)
     .map_err(|error| explain(key, error))
+}
+
+/// The error of a try under the horizon.
+async fn before_horizon(cx: &Branch, db: &mut SqliteConnection) -> FenceError {
+    let key = cx.key();
+    match sqlx::query_scalar("SELECT begun_ms FROM tcc_fence_horizon").fetch_one(db).await {
+        Ok(horizon) => {
+            let older = from_millis(horizon).duration_since(cx.begun()).unwrap_or_default();
+            FenceError::BeforeHorizon { key, older: Duration::from_secs(older.as_secs()) }
+        }
+        Err(error) => explain(key, error),
+    }
 }
 
 async fn find(key: BranchKey, db: &mut SqliteConnection) -> Result<Option<Row>, FenceError> {
@@ -320,5 +340,5 @@ pub(super) fn parse_state(state: &str, refused_in: Option<&str>) -> Option<Fence
 fn explain(key: BranchKey, error: sqlx::Error) -> FenceError {
     let missing =
         error.as_database_error().is_some_and(|error| error.message().contains("no such table: tcc_fence"));
-    if missing { FenceError::MissingTable(error) } else { FenceError::Database { key, source: error } }
+    if missing { FenceError::MissingTable(error) } else { FenceError::Database { key, error } }
 }

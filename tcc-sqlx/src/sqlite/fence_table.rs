@@ -42,40 +42,45 @@ impl SqliteFence {
 
     /// Removes up to `limit` rows that may go by age, of transactions that began before this time, and says how many. If it is `limit`, there may be more.
     ///
-    /// The time becomes the horizon, which never goes back: from then on, a try of a transaction that began before it
-    /// is too late if it has no row. So it must lie further back than the longest time limit of a transaction, the
-    /// longest that a call can linger in the network, and the difference of the clocks: a day is a good choice.
+    /// The latest begin time of what is removed becomes the horizon, which never goes back: from then on, a try of a
+    /// transaction that did not begin after it is an error if it has no row. So the time must lie further back than the
+    /// longest time limit of a transaction, the longest that a call can linger in the network, and the difference of the
+    /// clocks: a day is a good choice.
+    ///
+    /// Begin times are by the clocks of coordinators, and so is the horizon: a wrong clock of the one who purges makes no
+    /// transaction look too old that begins after those that are removed.
     ///
     /// # Errors
     /// [`FenceError::HorizonAhead`] if the time lies in the future; else what the database said.
     pub async fn purge(&self, begun_before: SystemTime, limit: usize) -> Result<u64, FenceError> {
-        #[expect(clippy::disallowed_methods, reason = "a horizon in the future is a mistake, to be refused")]
+        #[expect(clippy::disallowed_methods, reason = "a time in the future is a mistake, to be refused")]
         if begun_before > SystemTime::now() {
             return Err(FenceError::HorizonAhead);
         }
         self.try_purge(to_millis(begun_before), limit).await.map_err(explain)
     }
 
-    async fn try_purge(&self, horizon: i64, limit: usize) -> Result<u64, sqlx::Error> {
+    async fn try_purge(&self, before: i64, limit: usize) -> Result<u64, sqlx::Error> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        // In one transaction with the removal: no phase sees a row gone and the horizon behind it.
-        let horizon: i64 =
-            sqlx::query_scalar("UPDATE tcc_fence_horizon SET begun_ms = max(begun_ms, ?) RETURNING begun_ms")
-                .bind(horizon)
-                .fetch_one(&mut *tx)
-                .await?;
-        let purged = sqlx::query(
+        let purged: Vec<i64> = sqlx::query_scalar(
             "DELETE FROM tcc_fence WHERE (tx, branch, run) IN \
              (SELECT tx, branch, run FROM tcc_fence WHERE begun_ms < ? \
                  AND (finished OR (state IN ('confirmed', 'cancelled') AND NOT on_confirm)) \
-              ORDER BY begun_ms LIMIT ?)",
+              ORDER BY begun_ms LIMIT ?) RETURNING begun_ms",
         )
-        .bind(horizon)
+        .bind(before)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
+        // In one transaction with the removal: no phase sees a row gone and the horizon behind it.
+        if let Some(latest) = purged.iter().max() {
+            sqlx::query("UPDATE tcc_fence_horizon SET begun_ms = max(begun_ms, ?)")
+                .bind(latest.saturating_add(1))
+                .execute(&mut *tx)
+                .await?;
+        }
         tx.commit().await?;
-        Ok(purged.rows_affected())
+        Ok(purged.len() as u64)
     }
 
     /// Lists rows that do not go by age (tried, refused, `#[on_confirm]`), of transactions that began more than `age`

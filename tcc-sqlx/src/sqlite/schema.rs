@@ -5,6 +5,8 @@
 
 use sqlx::{Connection, Row, SqliteConnection};
 
+use crate::plain::plain;
+
 /// One part of the schema: its name and its steps. Step *n* takes it from version *n* to *n* + 1; a released step is
 /// never changed.
 pub(super) struct Part {
@@ -30,8 +32,14 @@ pub enum SchemaError {
         known: i64,
     },
     /// The database could not be asked.
-    #[error("the tables can't be made ready")]
-    Database(#[from] sqlx::Error),
+    #[error("the tables can't be made ready: {}", plain(.0))]
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for SchemaError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
 }
 
 pub(super) const STORE: Part = Part {

@@ -7,10 +7,12 @@ use tcc_core::store::{Append, Due, MemoryStore, Mode, StatusStore};
 use tcc_sqlx::sqlite::SqliteFence;
 use tcc_sqlx::{FenceError, FenceState};
 
-use crate::rig::{Inventory, at, begun, call, key, pool, too_late};
+use tcc_core::{Tried, TryFailure};
+
+use crate::rig::{Hold, Inventory, Short, at, begun, call, key, pool, too_late};
 
 #[tokio::test]
-async fn under_the_horizon_a_try_is_too_late_and_the_rest_is_done() {
+async fn under_the_horizon_a_try_is_an_error_and_the_rest_is_done() {
     let it = Inventory::new(50).await;
     let fence = SqliteFence::new(it.db.clone());
     // 1: confirmed, 2: cancelled, 3: tried, 4: refused in its confirm, 5: refused in its try, 6: confirmed but younger.
@@ -36,16 +38,22 @@ async fn under_the_horizon_a_try_is_too_late_and_the_rest_is_done() {
 
     // Repeats of what is purged, and of what never was: no effect.
     for n in [1, 2, 7] {
-        too_late(it.reserve(&begun(n, Phase::Try, 1_999), 1).await);
-        it.ship(&begun(n, Phase::Confirm, 1_999), 1).await.unwrap();
-        it.release(&begun(n, Phase::Cancel, 1_999), 1).await.unwrap();
+        assert_eq!(before_horizon(it.reserve(&begun(n, Phase::Try, 1_000), 1).await), Duration::ZERO);
+        it.ship(&begun(n, Phase::Confirm, 1_000), 1).await.unwrap();
+        it.release(&begun(n, Phase::Cancel, 1_000), 1).await.unwrap();
     }
     assert_eq!((it.stock().await, it.runs()), before);
 
     // The horizon never goes back.
-    fence.purge(at(5), 10).await.unwrap();
-    too_late(it.reserve(&begun(8, Phase::Try, 1_999), 1).await);
-    it.reserve(&begun(8, Phase::Try, 2_000), 1).await.unwrap();
+    it.release(&begun(9, Phase::Cancel, 1_001), 1).await.unwrap();
+    sqlx::query("UPDATE tcc_fence SET begun_ms = 7 WHERE tx = ?")
+        .bind(key(9).tx.to_string())
+        .execute(&it.db)
+        .await
+        .unwrap();
+    assert_eq!(fence.purge(at(8), 10).await.unwrap(), 1);
+    before_horizon(it.reserve(&begun(8, Phase::Try, 1_000), 1).await);
+    it.reserve(&begun(8, Phase::Try, 1_001), 1).await.unwrap();
     // What was tried is settled, however old it is.
     it.ship(&begun(3, Phase::Confirm, 1_000), 1).await.unwrap();
     assert_eq!(it.stock().await.2, before.0.2 + 1);
@@ -108,11 +116,53 @@ async fn peers_34_rows_of_every_kind_go_after_the_window_and_not_before() {
     assert_eq!((it.stock().await, it.runs()), before);
 }
 
+/// The fence's error, and by how much the transaction is too old.
+#[track_caller]
+fn before_horizon(answer: Tried<Hold, Short>) -> Duration {
+    let Err(TryFailure::Unknown(error)) = answer else { panic!("{answer:?}") };
+    let Some(FenceError::BeforeHorizon { older, .. }) = error.downcast_ref() else { panic!("{error}") };
+    *older
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_makes_no_live_transaction_too_old() {
+    const HOUR: u64 = 3_600_000;
+    let it = Inventory::new(50).await;
+    let fence = SqliteFence::new(it.db.clone());
+    let buy = async |n: u8, begun_ms: u64| {
+        it.reserve(&begun(n, Phase::Try, begun_ms), 1)
+            .await
+            .map(drop)
+            .map_err(|error| format!("{error:?}"))?;
+        it.ship(&begun(n, Phase::Confirm, begun_ms), 1).await.map_err(|error| format!("{error:?}"))
+    };
+    // The clock of the coordinators, and that of whoever purges, which is years ahead of it.
+    let noon = 1_000_000 * HOUR / 1_000;
+    buy(1, noon).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "begin times are of wall clocks")]
+    let ahead = SystemTime::now();
+    assert_eq!(fence.purge(ahead, 10).await.unwrap(), 1);
+    buy(2, noon + 1).await.unwrap();
+    // It is set back by an hour: what was purged a day before is no hindrance.
+    let fence = Inventory::new(50).await;
+    let (it, fence) = (&fence, SqliteFence::new(fence.db.clone()));
+    it.release(&begun(1, Phase::Cancel, noon - 25 * HOUR), 1).await.unwrap();
+    assert_eq!(fence.purge(at(noon - 24 * HOUR), 10).await.unwrap(), 1);
+    it.reserve(&begun(2, Phase::Try, noon - HOUR), 1).await.unwrap();
+    // By days: then it can't be told from what is purged, and the error says so, to be read by whoever can set it right.
+    let answer = it.reserve(&begun(3, Phase::Try, noon - 48 * HOUR), 1).await;
+    assert_eq!(it.stock().await.1, 1, "it had no effect");
+    let Err(TryFailure::Unknown(error)) = &answer else { panic!("{answer:?}") };
+    assert!(error.to_string().contains("the clock of its coordinator's machine is behind"), "{error}");
+    assert_eq!(before_horizon(answer), Duration::from_millis(23 * HOUR));
+}
+
 #[tokio::test]
 async fn an_on_confirm_branch_older_than_the_horizon_still_runs_once() {
     let it = Inventory::new(50).await;
     let fence = SqliteFence::new(it.db.clone());
-    fence.purge(at(2_000), 10).await.unwrap();
+    it.release(&begun(2, Phase::Cancel, 1_500), 1).await.unwrap();
+    assert_eq!(fence.purge(at(2_000), 10).await.unwrap(), 1);
     // It was stuck for longer than rows are kept.
     let confirm = begun(1, Phase::Confirm, 1_000).with_on_confirm(true);
     it.ship(&confirm, 1).await.unwrap();

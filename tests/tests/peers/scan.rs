@@ -38,6 +38,7 @@ fn left(number: u64, due: Due) -> Append {
         by: Owner::from_u64(1),
         key: None,
         run: None,
+        traceparent: None,
         branches: vec![branch],
     });
     let entry = Entry::new(Op::from_u64(number + 1), begin.encode()).unwrap();

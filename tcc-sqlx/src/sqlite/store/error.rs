@@ -2,11 +2,16 @@
 
 use tcc_core::store::StoreError;
 
+pub(super) use crate::plain::plain;
+
 /// SQLite's primary result codes that are of interest here.
 mod code {
     pub(super) const READONLY: i32 = 8;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const BUSY: i32 = 5;
+    pub(super) const IOERR: i32 = 10;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
     pub(super) const PERM: i32 = 3;
     pub(super) const NOTADB: i32 = 26;
 }
@@ -32,23 +37,34 @@ impl Failed {
 
 /// An error before a commit was asked for: certainly not applied.
 pub(super) fn unasked(error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable { what: describe(&error), source: Some(error.into()) }
+    StoreError::Unavailable { what: describe(&error), source: None }
 }
 
 /// An error of a commit: perhaps applied.
 pub(super) fn lost(error: sqlx::Error) -> StoreError {
-    StoreError::Ambiguous { what: describe(&error), source: Some(error.into()) }
+    StoreError::Ambiguous { what: describe(&error), source: None }
 }
 
-fn describe(error: &sqlx::Error) -> String {
-    match primary_code(error) {
+/// What SQLite says, and what helps.
+pub(super) fn describe(error: &sqlx::Error) -> String {
+    let advice = match primary_code(error) {
         Some(code::BUSY) => {
-            format!(
-                "another connection has held the file's write lock for longer than the busy timeout: {error}"
-            )
+            "another connection has held the file's write lock for longer than the busy timeout: look who writes so long"
         }
-        _ => error.to_string(),
-    }
+        Some(code::FULL) => "make room on its disk, and all goes on by itself",
+        Some(code::IOERR) => "look at its disk: it may be full, or broken, or a quota reached",
+        Some(code::READONLY | code::PERM) => {
+            "give this process the right to write to the file and to its folder"
+        }
+        Some(code::CANTOPEN) => {
+            "see that the file and its folder are still there, and may be read and written"
+        }
+        Some(code::CORRUPT | code::NOTADB) => {
+            "the file is damaged: restore it, or have `sqlite3 FILE .recover` look at it"
+        }
+        _ => return plain(error),
+    };
+    format!("SQLite says: {}; {advice}", plain(error))
 }
 
 /// Whether it says that the file can't be written to, now or later.

@@ -235,12 +235,13 @@ impl SqliteStore {
         if !error::forbids_writing(&error) {
             return Err(unasked(error));
         }
+        let why = error::plain(&error);
         let mend = if self.read_only {
             "open it without mode=ro".into()
         } else {
             "give this process the right to write to the file and to its folder, where SQLite puts two files beside it"
                 .into()
         };
-        Ok(Some(Finding { what: format!("{} can't be written to: {error}", self.path.display()), mend }))
+        Ok(Some(Finding { what: format!("{} can't be written to: {why}", self.path.display()), mend }))
     }
 }

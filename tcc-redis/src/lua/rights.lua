@@ -1,0 +1,32 @@
+-- Tries every command that the store uses, inside and outside of scripts. Nothing of it stays.
+--
+-- KEYS  two keys of nobody's; what is put under the first lives for a millisecond, and nothing under the second.
+--
+-- Returns those that were refused: the command, and the server's reason.
+
+local key, index = KEYS[1], KEYS[2]
+local refused = {}
+
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then
+    refused[#refused + 1] = (...)
+    refused[#refused + 1] = reply.err
+  end
+end
+
+try('TIME')
+try('GET', key)
+try('GETRANGE', key, -1, -1)
+try('EXISTS', key)
+try('PERSIST', key)
+try('PEXPIRE', key, 1)
+try('SET', key, '', 'PX', 1)
+try('APPEND', key, '')
+try('ZSCORE', index, 'nobody')
+try('ZCOUNT', index, '-inf', '+inf')
+try('ZCARD', index)
+try('ZRANGE', index, 0, 0)
+try('ZADD', index, 'XX', 0, 'nobody')
+try('ZREM', index, 'nobody')
+return refused
