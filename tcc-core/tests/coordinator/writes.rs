@@ -321,7 +321,8 @@ async fn peers_28_a_failed_attempt_writes_the_change_and_not_the_record() {
         .unwrap();
     let enlist = *rig.store.bytes.lock().unwrap()[1..40].iter().max().unwrap();
     let before = rig.appends() as usize;
-    tokio::time::sleep(Duration::from_secs(120)).await;
+    // Long enough for many attempts, whatever chance makes of the waits between them.
+    tokio::time::sleep(Duration::from_secs(600)).await;
     let bytes = rig.store.bytes.lock().unwrap()[before..].to_vec();
     // The first holds forty answers; what follows, one. Once in a while a snapshot takes the place of a long log.
     let small = bytes.iter().skip(2).take(4).all(|bytes| *bytes < 2 * enlist);
