@@ -27,3 +27,11 @@ impl<T, E> TryAnswer for Result<T, TryFailure<E>> {
 pub fn body_of_a_transaction_is_send<F: Future + Send>(body: F) -> F {
     body
 }
+
+/// How the service of a participant's trait is given: as it is.
+#[derive(Debug)]
+pub enum Itself {}
+
+/// How the service of a participant's trait is given: in an `Arc`.
+#[derive(Debug)]
+pub enum Shared {}

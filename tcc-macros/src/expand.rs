@@ -1,33 +1,46 @@
 //! What the macros write.
 
 mod participant;
+mod participant_trait;
 mod transactional;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::diagnostics::Diagnostics;
 use crate::model;
-use crate::syntax::{Block, Function};
+use crate::syntax::{Block, Function, Head};
 
 /// `#[participant]`. The user's own code is in the answer whatever is wrong with it.
 pub(crate) fn participant(args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
     let mut block: Block = match syn::parse2(item.clone()) {
         Ok(block) => block,
-        Err(_) => return not_a_block(item),
+        Err(error) => {
+            diagnostics.add(if is_block(&item) { error } else { no_block() });
+            return quote!(#diagnostics #item);
+        }
     };
-    let mut diagnostics = Diagnostics::default();
     let participant = model::participant::read(args, &block, &mut diagnostics);
     model::participant::strip(&mut block);
-    let made = participant.map(|participant| participant::expand(&participant));
+    let Some(participant) = participant else { return quote!(#diagnostics #block) };
+    participant_trait::rewrite(&mut block, &participant);
+    let made = participant::expand(&participant);
     quote!(#diagnostics #block #made)
 }
 
-fn not_a_block(item: TokenStream) -> TokenStream {
-    let mut diagnostics = Diagnostics::default();
-    let message = "`#[participant]` stands on an `impl` block of a type: `#[participant(\"inventory\")] impl Inventory { … }`";
-    diagnostics.add(syn::Error::new(Span::call_site(), message));
-    quote!(#diagnostics #item)
+fn no_block() -> syn::Error {
+    let message = "`#[participant]` stands on an `impl` block of a type, `#[participant(\"inventory\")] impl Inventory { … }`, \
+                   or on a trait";
+    syn::Error::new(Span::call_site(), message)
+}
+
+/// Whether it was meant as a block: then what syn says of it is to the point.
+fn is_block(item: &TokenStream) -> bool {
+    item.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(word) => word == "impl" || word == "trait",
+        _ => false,
+    })
 }
 
 /// `#[action]` or `#[on_confirm]` that no `#[participant]` has taken away.
@@ -48,13 +61,16 @@ pub(crate) fn transactional(args: TokenStream, item: TokenStream) -> TokenStream
         let made = transactional::function(args, function, place, &mut diagnostics);
         return quote!(#diagnostics #made);
     }
-    let Ok(block) = syn::parse2::<Block>(item.clone()) else {
-        let message = "`#[transactional]` stands on an `async fn` with a body, or on an `impl` block that has such methods";
-        diagnostics.add(syn::Error::new(Span::call_site(), message));
-        return quote!(#diagnostics #item);
-    };
-    let made = transactional::block(args, block, &mut diagnostics);
-    quote!(#diagnostics #made)
+    if let Ok(block) = syn::parse2::<Block>(item.clone())
+        && let Head::Impl(head) = &block.head
+    {
+        let made = transactional::block(args, &block, head, &mut diagnostics);
+        return quote!(#diagnostics #made);
+    }
+    let message =
+        "`#[transactional]` stands on an `async fn` with a body, or on an `impl` block that has such methods";
+    diagnostics.add(syn::Error::new(Span::call_site(), message));
+    quote!(#diagnostics #item)
 }
 
 /// A span for what the macro writes itself: its local names are its own, its errors are shown at the user's code.

@@ -182,7 +182,7 @@ impl Tx {
     }
 
     fn action<A: ActionType>(&self) -> Result<&Arc<Action>, TransactionError> {
-        self.live.shared.registry.named(A::NAME, A::VERSION).ok_or(TransactionError::NotRegistered {
+        self.live.shared.registry.callable(A::NAME, A::VERSION).ok_or(TransactionError::NotRegistered {
             id: self.live.id,
             action: A::NAME,
             version: A::VERSION,

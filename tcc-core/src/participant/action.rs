@@ -40,7 +40,7 @@ pub trait ActionType: Send + Sync + 'static {
     const TIMEOUT: Option<Duration> = None;
 
     /// How often a try is asked at most, within the transaction's deadline, while its answer is *unknown*. 1: it is not asked
-    /// again. A repeat is safe for a participant with a fence: it gets the first answer.
+    /// again; 100 at most. A repeat is safe for a participant with a fence: it gets the first answer.
     const TRIES: u32 = 1;
 
     /// What is asked for.

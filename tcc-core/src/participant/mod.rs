@@ -6,9 +6,11 @@
 
 mod action;
 mod answer;
+mod bound;
 mod branch;
 mod intercept;
 mod registry;
+mod upcast;
 
 pub use action::{ActionType, Handler, Never, Payload};
 pub use answer::{SettleError, Settled, Tried, TryFailure, refuse};
@@ -16,3 +18,4 @@ pub use branch::Branch;
 pub use intercept::{Delivered, Delivery, Intercept, Lost};
 pub(crate) use registry::TIMEOUTS;
 pub use registry::{Action, Register, RegisterError, Registry, Service};
+pub use upcast::Upcast;

@@ -1,5 +1,8 @@
 //! What the macros write, compiled and run: the forms that users write, and names that they may have taken.
 
 mod hostile;
+mod hostile_traits;
 mod participants;
+mod traits;
 mod transactions;
+mod upcasts;

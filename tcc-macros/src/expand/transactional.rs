@@ -4,16 +4,22 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, FnArg, GenericParam, Generics, PatType, ReturnType, Type, TypeReference, WherePredicate,
+    Attribute, FnArg, GenericParam, Generics, ItemImpl, PatType, ReturnType, Type, TypeReference,
+    WherePredicate,
 };
 
 use super::{at, doc, duration};
 use crate::diagnostics::Diagnostics;
 use crate::model::transactional::{Place, Transactional, is_async_trait, plain_name, read};
-use crate::syntax::{Block, Function, Item, is_ours, mentions, plain};
+use crate::syntax::{Block, Body, Function, Item, is_ours, mentions, plain};
 
 /// A block, each method of which that is marked `#[transactional]` is expanded.
-pub(super) fn block(args: TokenStream, block: Block, diagnostics: &mut Diagnostics) -> TokenStream {
+pub(super) fn block(
+    args: TokenStream,
+    block: &Block,
+    head: &ItemImpl,
+    diagnostics: &mut Diagnostics,
+) -> TokenStream {
     if !args.is_empty() {
         let message = "on an `impl` block `#[transactional]` takes no arguments: write them on its methods, \
                        as in `#[transactional(name = \"checkout\")]`";
@@ -21,9 +27,9 @@ pub(super) fn block(args: TokenStream, block: Block, diagnostics: &mut Diagnosti
     }
     if !block.methods().any(|method| method.marker("transactional").next().is_some()) {
         let message = "no method of this block is marked `#[transactional]`: mark those that are transactions of their own";
-        diagnostics.error(&block.head.self_ty, message);
+        diagnostics.error(&head.self_ty, message);
     }
-    let place = if block.head.trait_.is_some() { Place::Trait } else { Place::Inherent };
+    let place = if head.trait_.is_some() { Place::Trait } else { Place::Inherent };
     let mut items = TokenStream::new();
     for item in &block.items {
         match item {
@@ -333,6 +339,6 @@ fn unsound(names: &[Ident]) -> TokenStream {
     }
 }
 
-fn braces(tokens: TokenStream) -> Group {
-    Group::new(Delimiter::Brace, tokens)
+fn braces(tokens: TokenStream) -> Body {
+    Body::Written(Group::new(Delimiter::Brace, tokens))
 }

@@ -136,6 +136,7 @@ where
     }
 }
 #[automatically_derived]
+#[allow(deprecated)]
 impl<C: Clock, const N: usize> ::tcc_core::Service for Ledger<C, N>
 where
     C: Clone,

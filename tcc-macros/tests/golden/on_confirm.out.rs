@@ -59,6 +59,7 @@ impl shop::tcc::Handler<MailReceipt> for Mail {
     }
 }
 #[automatically_derived]
+#[allow(deprecated)]
 impl shop::tcc::Service for Mail {
     fn register(self: ::std::sync::Arc<Self>, __registry: &mut shop::tcc::Registry) {
         shop::tcc::Registry::add::<

@@ -65,6 +65,7 @@ impl ::tcc_core::Handler<InventoryReserve> for Inventory {
     }
 }
 #[automatically_derived]
+#[allow(deprecated)]
 impl ::tcc_core::Service for Inventory {
     fn register(self: ::std::sync::Arc<Self>, __registry: &mut ::tcc_core::Registry) {
         ::tcc_core::Registry::add::<

@@ -1,0 +1,1 @@
+//! A trait among names that the user has taken for herself.
