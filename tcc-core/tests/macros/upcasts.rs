@@ -54,10 +54,18 @@ mod v1 {
     #[derive(Debug, Serialize, Deserialize)]
     pub struct Hold(pub u32);
 
-    pub struct Inventory;
+    /// It settles nothing unless it is told where to note it.
+    #[derive(Default)]
+    pub struct Inventory {
+        pub works: Option<Done>,
+    }
 
-    fn broken() -> Settled {
-        Err(std::io::Error::other("the deploy has begun").into())
+    impl Inventory {
+        fn settle(&self, what: impl fmt::Debug) -> Settled {
+            let done = self.works.as_ref().ok_or_else(|| std::io::Error::other("the deploy has begun"))?;
+            note(done, what);
+            Ok(())
+        }
     }
 
     #[participant("inventory")]
@@ -70,17 +78,17 @@ mod v1 {
             Ok(Hold(7))
         }
 
-        async fn ship(&self, _: &Branch, _: Reserve, _: Hold) -> Settled {
-            broken()
+        async fn ship(&self, _: &Branch, req: Reserve, hold: Hold) -> Settled {
+            self.settle(("ship v1", req.what, hold.0))
         }
 
-        async fn release(&self, _: &Branch, _: Reserve, _: Option<Hold>) -> Settled {
-            broken()
+        async fn release(&self, _: &Branch, req: Reserve, hold: Option<Hold>) -> Settled {
+            self.settle(("release v1", req.what, hold.map(|hold| hold.0)))
         }
 
         #[on_confirm]
-        pub async fn receipt(&self, _: &Branch, _: String) -> Settled {
-            broken()
+        pub async fn receipt(&self, _: &Branch, to: String) -> Settled {
+            self.settle(("receipt v1", to))
         }
     }
 }
@@ -158,13 +166,13 @@ impl Inventory {
     }
 }
 
-fn builder(store: &MemoryStore) -> Builder {
+fn builder(store: &Arc<MemoryStore>) -> Builder {
     Coordinator::builder("shop", store.clone())
 }
 
 /// A transaction of version 1, decided and not settled when its process goes.
-async fn left_by_v1(store: &MemoryStore, what: &str, confirm: bool) -> TxId {
-    let tcc = builder(store).register(v1::Inventory).start().await.unwrap();
+async fn left_by_v1(store: &Arc<MemoryStore>, what: &str, confirm: bool) -> TxId {
+    let tcc = builder(store).register(v1::Inventory::default()).start().await.unwrap();
     let mut id = None;
     let decided = tcc
         .run("buy", async |tx| {
@@ -178,19 +186,34 @@ async fn left_by_v1(store: &MemoryStore, what: &str, confirm: bool) -> TxId {
     assert_eq!(decided.is_ok(), confirm, "{decided:?}");
     tcc.shutdown().await;
     let id = id.unwrap();
-    let tcc = builder(store).start().await.unwrap();
-    let status = tcc.operator().timeline(id).await.unwrap().unwrap().record().status();
-    tcc.shutdown().await;
-    assert_eq!(status, if confirm { Status::Confirming } else { Status::Cancelling });
+    let left = if confirm { Status::Confirming } else { Status::Cancelling };
+    assert_eq!(tcc.outcome(id).await.unwrap(), Some(left));
     id
 }
 
-/// What version 2 does of it.
-async fn settled_by(tcc: &Coordinator, id: TxId, done: &Done) -> Vec<String> {
-    tokio::time::timeout(Duration::from_secs(600), tcc.settled(id)).await.expect("it is settled").unwrap();
-    let mut done = done.lock().unwrap().clone();
+/// Waits until a transaction is settled, and says what was done for that.
+async fn settled(tcc: &Coordinator, id: TxId, done: &Done) -> Vec<String> {
+    let status = tokio::time::timeout(Duration::from_secs(600), tcc.settled(id)).await;
+    assert!(matches!(status, Ok(Ok(Some(Status::Confirmed | Status::Cancelled)))), "{status:?}");
+    tcc.shutdown().await;
+    let mut done = std::mem::take(&mut *done.lock().unwrap());
     done.sort();
     done
+}
+
+/// The errors of branches that were asked for again and again, and are still to be settled.
+async fn parked(tcc: &Coordinator, id: TxId) -> Vec<String> {
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let record = tcc.operator().timeline(id).await.unwrap().unwrap().record.unwrap();
+        assert!(!record.status().is_settled());
+        let open: Vec<_> =
+            record.branches().iter().filter(|branch| !branch.state.is_settled()).cloned().collect();
+        if open.iter().all(|branch| branch.attempts >= 8) {
+            return open.into_iter().map(|branch| branch.last_error.unwrap()).collect();
+        }
+    }
+    panic!("it is not asked for again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,12 +223,299 @@ async fn a_branch_of_version_1_is_settled_by_version_2() {
         ("pear*2", false, &[r#"("release", "pear", 2, Some(7))"#]),
         ("plum*4 unanswered", false, &[r#"("release", "plum", 4, None)"#]),
     ] {
-        let store = MemoryStore::new();
+        let store = Arc::new(MemoryStore::new());
         let id = left_by_v1(&store, what, confirm).await;
         let inventory = Inventory::default();
         let done = inventory.done.clone();
         let tcc = builder(&store).register(inventory).start().await.unwrap();
-        assert_eq!(settled_by(&tcc, id, &done).await, expected);
+        assert_eq!(settled(&tcc, id, &done).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_upcast_is_parked_and_named_and_another_instance_settles_it() {
+    let store = Arc::new(MemoryStore::new());
+    let id = left_by_v1(&store, "apples", true).await;
+    let inventory = Inventory::default();
+    let done = inventory.done.clone();
+    let tcc = builder(&store).register(inventory).start().await.unwrap();
+    let errors = parked(&tcc, id).await;
+    let named =
+        "the request in the log, of version 1, can't be upcast to version 2: it does not say how many";
+    assert_eq!(errors, [named]);
+    tcc.shutdown().await;
+    assert_eq!(
+        *done.lock().unwrap(),
+        [r#"("receipt", "ann", 1)"#],
+        "the other branch is none the worse for it"
+    );
+
+    let old = v1::Inventory { works: Some(done.clone()) };
+    let tcc = builder(&store).register(old).start().await.unwrap();
+    assert!(settled(&tcc, id, &done).await.contains(&r#"("ship v1", "apples", 7)"#.to_owned()));
+}
+
+/// A service that handles both, each in a method of its own.
+#[derive(Default)]
+struct Both {
+    done: Done,
+}
+
+#[participant("inventory")]
+impl Both {
+    #[action(confirm = ship, cancel = none, version = 2)]
+    async fn reserve(&self, _: &Branch, req: Reserve) -> Tried<Hold, Never> {
+        Ok(Hold { shelf: req.count })
+    }
+
+    async fn ship(&self, _: &Branch, req: Reserve, hold: Hold) -> Settled {
+        note(&self.done, ("ship", req.sku, hold.shelf));
+        Ok(())
+    }
+
+    #[action(confirm = ship_v1, cancel = none, rename = "reserve", version = 1)]
+    async fn reserve_v1(&self, _: &Branch, _: v1::Reserve) -> Tried<v1::Hold, Never> {
+        Ok(v1::Hold(9))
+    }
+
+    async fn ship_v1(&self, _: &Branch, req: v1::Reserve, hold: v1::Hold) -> Settled {
+        note(&self.done, ("ship v1", req.what, hold.0));
+        Ok(())
+    }
+
+    #[on_confirm]
+    async fn receipt(&self, _: &Branch, to: String) -> Settled {
+        note(&self.done, ("receipt", to));
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_versions_are_handled_side_by_side() {
+    let store = Arc::new(MemoryStore::new());
+    let id = left_by_v1(&store, "apples", true).await;
+    let both = Both::default();
+    let done = both.done.clone();
+    let tcc = builder(&store).register(both).start().await.unwrap();
+    let mut new = None;
+    let bought = tcc.run("buy", async |tx| {
+        new = Some(tx.id());
+        tx.on::<Both>().reserve(Reserve { sku: "pear".to_owned(), count: 2 }).await?;
+        tx.on::<Both>().reserve_v1(v1::Reserve { what: "plum".to_owned() }).await?;
+        Ok::<_, Failed>(())
+    });
+    bought.await.unwrap();
+    tcc.settled(new.unwrap()).await.unwrap();
+    let expected = [
+        r#"("receipt", "ann")"#,
+        r#"("ship v1", "apples", 7)"#,
+        r#"("ship v1", "plum", 9)"#,
+        r#"("ship", "pear", 2)"#,
+    ];
+    assert_eq!(settled(&tcc, id, &done).await, expected);
+}
+
+#[participant("inventory")]
+trait Stock {
+    #[action(confirm = ship, cancel = none, version = 3, upcast(1: v1::Reserve -> v1::Hold, 2: Reserve))]
+    async fn reserve(&self, _: &Branch, req: Reserve) -> Tried<Hold, Never>;
+    async fn ship(&self, _: &Branch, req: Reserve, hold: Hold) -> Settled;
+
+    #[on_confirm]
+    async fn receipt(&self, _: &Branch, to: String) -> Settled;
+}
+
+impl Stock for Both {
+    async fn reserve(&self, _: &Branch, _: Reserve) -> Tried<Hold, Never> {
+        Ok(Hold { shelf: 5 })
+    }
+
+    async fn ship(&self, cx: &Branch, req: Reserve, hold: Hold) -> Settled {
+        note(&self.done, (cx.action().as_str(), req.sku, req.count, hold.shelf));
+        Ok(())
+    }
+
+    async fn receipt(&self, _: &Branch, _: String) -> Settled {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_traits_action_is_upcast_too() {
+    let store = Arc::new(MemoryStore::new());
+    let id = left_by_v1(&store, "apple*3", true).await;
+    let both = Both::default();
+    let done = both.done.clone();
+    let tcc = builder(&store).register(StockClient::serve(both)).start().await.unwrap();
+    assert_eq!(settled(&tcc, id, &done).await, [r#"("inventory.reserve", "apple", 3, 7)"#]);
+}
+
+/// As version 1 called it, by hand.
+struct ReserveV1;
+
+impl ActionType for ReserveV1 {
+    const NAME: &'static str = "inventory.reserve";
+    type Request = v1::Reserve;
+    type Output = v1::Hold;
+    type Error = Never;
+}
+
+#[tokio::test]
+async fn an_upcast_takes_no_new_tries() {
+    let tcc = builder(&Arc::new(MemoryStore::new())).register(Inventory::default()).start().await.unwrap();
+    let called: Result<(), TransactionError> = tcc
+        .run("buy", async |tx| {
+            let id = tx.id();
+            match tx.call::<ReserveV1>(v1::Reserve { what: "apple*1".to_owned() }).await {
+                Err(BranchError::Transaction(error)) => {
+                    assert!(
+                        matches!(error, TransactionError::NotRegistered { version: 1, id: of, .. } if of == id),
+                        "{error:?}"
+                    );
+                    Err(error)
+                }
+                other => panic!("{other:?}"),
+            }
+        })
+        .await;
+    assert!(matches!(called, Err(TransactionError::NotRegistered { .. })), "{called:?}");
+}
+
+/// One that had a try and became a message.
+struct Became;
+
+#[participant("inventory")]
+impl Became {
+    #[on_confirm(version = 2, upcast(1: v1::Reserve))]
+    async fn reserve(&self, _: &Branch, _: Reserve) -> Settled {
+        Ok(())
+    }
+
+    #[action(cancel = none, version = 2, upcast(1: String))]
+    async fn receipt(&self, _: &Branch, _: Receipt) -> Tried<(), Never> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_had_a_try_is_not_settled_by_what_has_none() {
+    for confirm in [true, false] {
+        let store = Arc::new(MemoryStore::new());
+        let id = left_by_v1(&store, "apple*3", confirm).await;
+        let tcc = builder(&store).register(Became).start().await.unwrap();
+        let errors = parked(&tcc, id).await;
+        assert_eq!(errors.len(), if confirm { 2 } else { 1 }, "{errors:?}");
+        for error in errors {
+            assert!(error.contains("one has a try and the other has none"), "{error}");
+        }
         tcc.shutdown().await;
     }
+}
+
+/// Registered by hand, as told.
+struct ByHand(fn(Arc<Inventory>, &mut Registry));
+
+impl Service for ByHand {
+    fn register(self: Arc<Self>, registry: &mut Registry) {
+        self.0(Arc::default(), registry);
+    }
+}
+
+fn upcast(version: u16, inventory: &Arc<Inventory>, registry: &mut Registry) {
+    registry.add_upcast::<InventoryReserve, v1::Reserve, v1::Hold, _>(version, inventory.clone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upcast_may_be_written_by_hand() {
+    let store = Arc::new(MemoryStore::new());
+    let id = left_by_v1(&store, "apple*3", false).await;
+    let tcc = builder(&store).register(ByHand(|inventory, registry| upcast(1, &inventory, registry)));
+    let tcc = tcc.start().await.unwrap();
+    settled(&tcc, id, &Done::default()).await;
+    let mut registry = Registry::default();
+    upcast(1, &Arc::default(), &mut registry);
+    let action = registry.action(&ActionName::new("inventory.reserve").unwrap(), 1).unwrap();
+    assert_eq!((action.version(), action.handled_as(), action.is_on_confirm()), (1, 2, false));
+}
+
+#[tokio::test]
+async fn a_version_has_one_handler_or_one_upcast_from_below() {
+    let name = || ActionName::new("inventory.reserve").unwrap();
+    let duplicate = |version| RegisterError::Duplicate { action: name(), version };
+    let not_older = |from| RegisterError::NotOlder { action: name(), from, to: 2 };
+    let cases: [(fn(Arc<Inventory>, &mut Registry), _); 5] = [
+        (
+            |it, registry| {
+                upcast(1, &it, registry);
+                upcast(1, &it, registry);
+            },
+            duplicate(1),
+        ),
+        (
+            |it, registry| {
+                upcast(1, &it, registry);
+                registry.add::<ReserveV1, _>(Arc::new(Old));
+            },
+            duplicate(1),
+        ),
+        (
+            |it, registry| {
+                registry.add::<ReserveV1, _>(Arc::new(Old));
+                upcast(1, &it, registry);
+            },
+            duplicate(1),
+        ),
+        (|it, registry| upcast(2, &it, registry), not_older(2)),
+        (|it, registry| upcast(3, &it, registry), not_older(3)),
+    ];
+    for (register, expected) in cases {
+        let started = builder(&Arc::new(MemoryStore::new())).register(ByHand(register)).start().await;
+        assert!(matches!(&started, Err(StartError::Register(error)) if *error == expected), "{started:?}");
+    }
+}
+
+struct Old;
+
+impl Handler<ReserveV1> for Old {
+    async fn r#try(&self, _: &Branch, _: v1::Reserve) -> Tried<v1::Hold, Never> {
+        Ok(v1::Hold(0))
+    }
+    async fn confirm(&self, _: &Branch, _: v1::Reserve, _: v1::Hold) -> Settled {
+        Ok(())
+    }
+    async fn cancel(&self, _: &Branch, _: v1::Reserve, _: Option<v1::Hold>) -> Settled {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn tries_are_counted_from_1_to_100() {
+    struct Tried<const N: u32>;
+    impl<const N: u32> ActionType for Tried<N> {
+        const NAME: &'static str = "inventory.reserve";
+        const TRIES: u32 = N;
+        type Request = ();
+        type Output = ();
+        type Error = Never;
+    }
+    impl<const N: u32> Handler<Tried<N>> for Old {
+        async fn r#try(&self, _: &Branch, (): ()) -> tcc_core::Tried<(), Never> {
+            Ok(())
+        }
+        async fn confirm(&self, _: &Branch, (): (), (): ()) -> Settled {
+            Ok(())
+        }
+        async fn cancel(&self, _: &Branch, (): (), _: Option<()>) -> Settled {
+            Ok(())
+        }
+    }
+    fn errors<const N: u32>() -> Vec<RegisterError> {
+        let mut registry = Registry::default();
+        registry.add::<Tried<N>, _>(Arc::new(Old));
+        registry.errors().to_vec()
+    }
+    let refused =
+        |tries| vec![RegisterError::Tries { action: ActionName::new("inventory.reserve").unwrap(), tries }];
+    assert_eq!((errors::<0>(), errors::<1>()), (refused(0), vec![]));
+    assert_eq!((errors::<100>(), errors::<101>()), (vec![], refused(101)));
 }
