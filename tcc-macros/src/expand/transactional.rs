@@ -137,6 +137,15 @@ fn twin(transactional: &Transactional) -> TokenStream {
     if !transactional.is_sound && twin.sig.asyncness.is_none() && !returns_a_future(function) {
         twin.sig.asyncness = Some(syn::Token![async](function.sig.fn_token.span));
     }
+    let params = twin.sig.inputs.iter_mut().enumerate().filter_map(|(at, input)| match input {
+        FnArg::Typed(param) if Some(at) != transactional.tx_at => Some(param),
+        FnArg::Typed(_) | FnArg::Receiver(_) => None,
+    });
+    for (index, param) in params.enumerate() {
+        if transactional.is_used_beside_the_body(index) {
+            param.attrs.push(syn::parse_quote!(#[allow(unused_variables)]));
+        }
+    }
     let note = doc("");
     let joins = doc(&format!(
         "Joins a transaction that is already open, where `{}` begins one of its own.",

@@ -244,6 +244,20 @@ impl Transactional {
         shared && self.on.as_ref().is_some_and(|on| mentions(on.to_token_stream(), &|word| word == "self"))
     }
 
+    /// Whether the attribute makes use of the parameter of this number: as the coordinator, as the key or as its request. Then it is not
+    /// unused if the body leaves it alone.
+    pub(crate) fn is_used_beside_the_body(&self, index: usize) -> bool {
+        let key = self.key.iter().flat_map(|keyed| [Some(&keyed.key), keyed.request.as_ref()]);
+        let used: TokenStream =
+            key.chain([self.on.as_ref()]).flatten().map(ToTokens::to_token_stream).collect();
+        let is_named = self.params.get(index).is_some_and(|param| {
+            let is_used = |part: &Ident| mentions(used.clone(), &|word| word == part);
+            mentions(param.pat.to_token_stream(), &is_used)
+        });
+        let keyed_by_all = self.key.as_ref().is_some_and(|keyed| keyed.request.is_none());
+        is_named || keyed_by_all && self.request_params().any(|(request, _)| request == index)
+    }
+
     /// The parameters that a key stands for by default, with their numbers: all but the one that the coordinator is part
     /// of.
     pub(crate) fn request_params(&self) -> impl Iterator<Item = (usize, &PatType)> {

@@ -22,7 +22,8 @@ pub(super) fn read(
     name: &str,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Action> {
-    let mut reader = Reader { block, ident, kind, name, diagnostics, taken: HashMap::new() };
+    let mut reader =
+        Reader { block, ident, kind, name, diagnostics, taken: HashMap::new(), types: HashMap::new() };
     block.methods().filter_map(|method| reader.action(method)).collect()
 }
 
@@ -35,6 +36,8 @@ pub(super) struct Reader<'a> {
     pub(super) diagnostics: &'a mut Diagnostics,
     /// The methods that have an action of this name and version.
     taken: HashMap<(String, u16), Taken<'a>>,
+    /// The methods whose action has a type that is named so.
+    types: HashMap<String, &'a Function>,
 }
 
 /// Who settles a version of an action.
@@ -144,12 +147,7 @@ impl<'a> Reader<'a> {
         let of =
             |name: &str| method.attrs.iter().filter(|attr| attr.path().is_ident(name)).cloned().collect();
         Some(Action {
-            ident: format_ident!(
-                "{}{}",
-                plain(self.ident),
-                camel(&method.sig.ident),
-                span = method.sig.ident.span()
-            ),
+            ident: self.type_of(method)?,
             name: format!("{}.{name}", self.name),
             version,
             timeout,
@@ -169,6 +167,31 @@ impl<'a> Reader<'a> {
             phases,
             is_sound,
         })
+    }
+
+    /// The type that stands for an action. It must not be there already.
+    fn type_of(&mut self, method: &'a Function) -> Option<Ident> {
+        let (of, name) = (plain(self.ident), camel(&method.sig.ident));
+        let ident = format_ident!("{of}{name}", span = method.sig.ident.span());
+        let made: &[_] = match self.kind {
+            Kind::Type { .. } => &["Stub"],
+            Kind::Trait { .. } => &["Stub", "Client", "Service"],
+        };
+        let of_whom = if made.contains(&name.as_str()) {
+            Some(format!("is made for `{of}` itself"))
+        } else if method.is_conditional() {
+            None
+        } else {
+            self.types.insert(name, method).map(|before| format!("stands for `{}` already", before.sig.ident))
+        };
+        let Some(of_whom) = of_whom else { return Some(ident) };
+        let persisted = plain(&method.sig.ident);
+        let message = format!(
+            "the type of this action would be `{ident}`, which {of_whom}: give the method another name, and keep what is \
+             persisted with `rename = \"{persisted}\"`"
+        );
+        self.diagnostics.error(&method.sig.ident, message);
+        None
     }
 
     /// A name and a version stand for one action: else the log could be read in two ways.
