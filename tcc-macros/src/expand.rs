@@ -6,6 +6,7 @@ mod transactional;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote;
+use syn::parse::Parser;
 
 use crate::diagnostics::Diagnostics;
 use crate::model;
@@ -58,8 +59,19 @@ pub(crate) fn transactional(args: TokenStream, item: TokenStream) -> TokenStream
     let mut diagnostics = Diagnostics::default();
     if let Ok(function) = syn::parse2::<Function>(item.clone()) {
         let place = model::transactional::Place::Unknown;
-        let made = transactional::function(args, function, place, &mut diagnostics);
+        // Of the block around it nothing is known; that it must not begin itself is.
+        let itself = model::nested::not_independent_by(&args, &function);
+        let made = transactional::function(args, function, place, &itself, &mut diagnostics);
         return quote!(#diagnostics #made);
+    }
+    if let Ok(function) = Parser::parse2(Function::parse_in_trait, item.clone()) {
+        let message = format!(
+            "`{}` has no body here: write `#[transactional]` where its trait is implemented, on the method and on the \
+             `impl` block",
+            function.sig.ident
+        );
+        diagnostics.error(&function.sig.ident, message);
+        return quote!(#diagnostics #item);
     }
     if let Ok(block) = syn::parse2::<Block>(item.clone())
         && let Head::Impl(head) = &block.head

@@ -69,7 +69,7 @@ impl Parse for Function {
 
 impl Function {
     /// Its body may be left out.
-    fn parse_in_trait(input: ParseStream<'_>) -> syn::Result<Self> {
+    pub(crate) fn parse_in_trait(input: ParseStream<'_>) -> syn::Result<Self> {
         let attrs = input.call(Attribute::parse_outer)?;
         let vis = input.parse()?;
         let sig = input.parse()?;

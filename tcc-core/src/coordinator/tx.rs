@@ -22,13 +22,14 @@ pub struct Tx {
     pub(super) live: Arc<Live>,
 }
 
-/// The type by which a participant is called: `tx.on::<Inventory>()`.
+/// The type by which a participant is called: `tx.on::<Inventory>()`, or `tx.on::<WalletClient>()` if it is a trait.
 ///
 /// `#[participant]` implements it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be called in a transaction",
     label = "not a participant",
-    note = "put `#[participant(\"name\")]` on its `impl` block"
+    note = "put `#[participant(\"name\")]` on its `impl` block; what implements a participant's trait is called by the \
+            trait's client, `tx.on::<TraitClient>()`"
 )]
 pub trait Participant: 'static {
     /// The persisted name.

@@ -19,6 +19,9 @@ use super::branch::Branch;
     note = "a request, an output and a refusal are written to the log and read back, perhaps by another process: \
             derive `serde::Serialize` and `serde::Deserialize`, and own all data (`String`, not `&str`)"
 )]
+// Here as well as below: rustc takes the bounds of a trait apart as it does those of an `impl`.
+#[allow(misplaced_diagnostic_attributes, reason = "it has its effect where it stands")]
+#[diagnostic::do_not_recommend]
 pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 // So that rustc speaks of `Payload`, and not of each of its parts.

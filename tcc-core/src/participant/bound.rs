@@ -55,10 +55,10 @@ impl<A: ActionType, H: Handler<A>> TryHandler<A> for Bound<A, H> {
 
 impl<A, H, Request, Output> SettleHandler for Bound<A, H, Request, Output>
 where
-    A: ActionType<Request: Upcast<Request>, Output: Upcast<Output>>,
+    A: ActionType,
     H: Handler<A>,
-    Request: Payload,
-    Output: Payload,
+    Request: Payload + Upcast<A::Request>,
+    Output: Payload + Upcast<A::Output>,
 {
     fn settle<'a>(
         &'a self,
@@ -99,7 +99,7 @@ impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
 
     /// A payload that does not fit, or can't be upcast, waits for an instance that knows it; it is never guessed (PEERS
     /// 22, 23).
-    fn read<Old: Payload, New: Upcast<Old>>(
+    fn read<Old: Payload + Upcast<New>, New>(
         &self,
         what: &'static str,
         json: &Json,
@@ -108,7 +108,7 @@ impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
         let old = json
             .to::<Old>()
             .map_err(|source| SettleError::Later(Box::new(Misfit { what, version, source })))?;
-        New::upcast(old).map_err(|source| {
+        old.upcast().map_err(|source| {
             SettleError::Later(Box::new(NotUpcast { what, version, to: A::VERSION, source }))
         })
     }

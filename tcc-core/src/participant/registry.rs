@@ -184,9 +184,9 @@ impl Registry {
     /// ```
     pub fn add_upcast<A, OldRequest, OldOutput, H>(&mut self, version: u16, handler: Arc<H>)
     where
-        A: ActionType<Request: Upcast<OldRequest>, Output: Upcast<OldOutput>>,
-        OldRequest: Payload,
-        OldOutput: Payload,
+        A: ActionType,
+        OldRequest: Payload + Upcast<A::Request>,
+        OldOutput: Payload + Upcast<A::Output>,
         H: Handler<A>,
     {
         let bound = Arc::new(Bound::<A, H, OldRequest, OldOutput>::new(version, handler));

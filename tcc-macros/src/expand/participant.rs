@@ -32,6 +32,17 @@ struct Does {
 impl Does {
     fn of(participant: &Participant) -> Self {
         match &participant.kind {
+            Kind::Type { self_ty, generics } if generics.params.is_empty() => {
+                // It is so, or else that is said once, here, and not of each method.
+                let span = at(participant.ident.span());
+                let own = generics.where_clause.iter().flat_map(|bounds| &bounds.predicates);
+                let shared = quote_spanned!(span=> #self_ty: ::core::marker::Send + ::core::marker::Sync);
+                Self {
+                    params: TokenStream::new(),
+                    ty: self_ty.to_token_stream(),
+                    bounds: quote!(where #(#own,)* #shared),
+                }
+            }
             Kind::Type { self_ty, generics } => {
                 let (params, _, bounds) = generics.split_for_impl();
                 Self {
@@ -168,7 +179,7 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         #(#cfgs)*
         #[automatically_derived]
-        #[allow(deprecated, unused_variables)]
+        #[allow(deprecated, trivial_bounds, unused_variables)]
         impl #params #tcc::Handler<#ident> for #ty #bounds {
             fn r#try(&self, #cx: &#tcc::Branch, #request: #request_type) -> #tried {
                 #tries
@@ -202,6 +213,9 @@ fn service(participant: &Participant) -> TokenStream {
             let (version, request) = (upcast.version, &upcast.request);
             let same = || quote!(<#ident as #tcc::ActionType>::Output);
             let output = upcast.output.clone().unwrap_or_else(same);
+            // Nothing that is wrong with it is shown at the method.
+            let mut ident = ident.clone();
+            ident.set_span(Span::mixed_site());
             quote_spanned! {Span::mixed_site()=>
                 #(#cfgs)*
                 #tcc::Registry::add_upcast::<#ident, #request, #output, Self>(__registry, #version, #this);
@@ -216,7 +230,7 @@ fn service(participant: &Participant) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         #(#cfgs)*
         #[automatically_derived]
-        #[allow(deprecated)]
+        #[allow(deprecated, trivial_bounds)]
         impl #params #tcc::Service for #ty #bounds {
             fn register(self: ::std::sync::Arc<Self>, __registry: &mut #tcc::Registry) {
                 #(#adds)*
@@ -232,9 +246,9 @@ fn stub(participant: &Participant) -> TokenStream {
     let summary =
         doc(&format!("The actions of [`{service}`] as branches of a transaction: what `tx.on` returns."));
     let (params, called, bounds, vis) = match kind {
-        Kind::Type { .. } => {
-            let Does { params, ty, bounds } = Does::of(participant);
-            (params, ty, bounds, quote!(pub))
+        Kind::Type { self_ty, generics } => {
+            let (params, _, bounds) = generics.split_for_impl();
+            (params.to_token_stream(), self_ty.to_token_stream(), bounds.to_token_stream(), quote!(pub))
         }
         Kind::Trait { vis } => {
             let client = participant_trait::client_name(service);

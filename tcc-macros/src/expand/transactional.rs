@@ -4,14 +4,15 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, FnArg, GenericParam, Generics, ItemImpl, PatType, ReturnType, Type, TypeReference,
+    Attribute, Expr, FnArg, GenericParam, Generics, ItemImpl, PatType, ReturnType, Type, TypeReference,
     WherePredicate,
 };
 
 use super::{at, doc, duration};
 use crate::diagnostics::Diagnostics;
+use crate::model::nested;
 use crate::model::transactional::{Place, Transactional, is_async_trait, plain_name, read};
-use crate::syntax::{Block, Body, Function, Item, is_ours, mentions, plain};
+use crate::syntax::{Block, Body, Function, Item, is_ours, is_shared, mentions, plain};
 
 /// A block, each method of which that is marked `#[transactional]` is expanded.
 pub(super) fn block(
@@ -30,6 +31,7 @@ pub(super) fn block(
         diagnostics.error(&head.self_ty, message);
     }
     let place = if head.trait_.is_some() { Place::Trait } else { Place::Inherent };
+    let begin = nested::not_independent(block.methods());
     let mut items = TokenStream::new();
     for item in &block.items {
         match item {
@@ -37,11 +39,16 @@ pub(super) fn block(
                 let mut method = method.clone();
                 let marker = method.marker("transactional").next().cloned();
                 method.attrs.retain(|attr| !is_ours(attr, "transactional"));
+                if matches!(method.body, Body::Left(_)) {
+                    // rustc says so.
+                    method.to_tokens(&mut items);
+                    continue;
+                }
                 let args = marker.map(|marker| match marker.meta {
                     syn::Meta::List(list) => list.tokens,
                     _ => TokenStream::new(),
                 });
-                items.extend(function(args.unwrap_or_default(), *method, place, diagnostics));
+                items.extend(function(args.unwrap_or_default(), *method, place, &begin, diagnostics));
             }
             item => item.to_tokens(&mut items),
         }
@@ -49,14 +56,16 @@ pub(super) fn block(
     block.with_items(&items)
 }
 
-/// One function.
+/// One function. It may not begin those transactions that are named.
 pub(super) fn function(
     args: TokenStream,
     function: Function,
     place: Place,
+    begin: &[String],
     diagnostics: &mut Diagnostics,
 ) -> TokenStream {
-    let transactional = read(args, function, place, diagnostics);
+    let mut transactional = read(args, function, place, diagnostics);
+    transactional.is_sound &= nested::check(&transactional.function, begin, place, diagnostics);
     match place {
         // It is a trait's method, and its mistake has been said: nothing more may be wrong with it.
         Place::Unknown | Place::Inherent if is_async_trait(&transactional.function) => {
@@ -194,11 +203,19 @@ fn run(transactional: &Transactional, names: &[Ident], closure: &TokenStream) ->
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => function.sig.ident.span(),
     };
+    let found = match (function.receiver(), on) {
+        (Some(receiver), Some(Expr::Field(field))) if transactional.on_is_default => {
+            let (this, field) = (receiver.self_token, &field.member);
+            let this = if is_shared(receiver) { quote!(#this) } else { quote!(&#this) };
+            quote!(#tcc::__private::AddOneOrWriteOnEqualsSelfDotItsName(#this).#field)
+        }
+        _ => on.to_token_stream(),
+    };
     let owned = if transactional.borrows_coordinator() {
         // At the user's expression: it may be something else.
-        quote_spanned!(on.span()=> &#on)
+        quote_spanned!(on.span()=> &#found)
     } else {
-        quote_spanned!(on.span()=> ::core::clone::Clone::clone(&#on))
+        quote_spanned!(on.span()=> ::core::clone::Clone::clone(&#found))
     };
     let coordinator_is = with_parts(transactional, names, &on.to_token_stream(), owned);
     let [coordinator, transaction] =

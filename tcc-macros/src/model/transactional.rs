@@ -37,6 +37,8 @@ pub(crate) struct Transactional {
     pub(crate) params: Vec<PatType>,
     /// The coordinator. `None` if it is not named, which has been said.
     pub(crate) on: Option<Expr>,
+    /// Whether that is `self.tcc` because nothing is said.
+    pub(crate) on_is_default: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) independent: bool,
     pub(crate) key: Option<KeyedBy>,
@@ -82,6 +84,7 @@ pub(crate) fn read(
             FnArg::Receiver(_) => {}
         }
     }
+    let on_is_default = !args.has("on");
     let on = read_on(&mut args, &function, diagnostics);
     let timeout = args.duration("timeout", diagnostics);
     let independent = args.flag("independent", diagnostics);
@@ -89,7 +92,21 @@ pub(crate) fn read(
     let tcc = args.tcc(diagnostics);
     let tx_is_first = tx_at == Some(usize::from(function.receiver().is_some()));
     let is_sound = ok && tx_is_first && on.is_some();
-    Transactional { tcc, function, place, name, tx, tx_at, params, on, timeout, independent, key, is_sound }
+    Transactional {
+        tcc,
+        function,
+        place,
+        name,
+        tx,
+        tx_at,
+        params,
+        on,
+        on_is_default,
+        timeout,
+        independent,
+        key,
+        is_sound,
+    }
 }
 
 fn check_form(function: &Function, diagnostics: &mut Diagnostics) -> bool {

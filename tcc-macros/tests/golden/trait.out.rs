@@ -52,7 +52,7 @@ impl ::tcc_core::ActionType for WalletFreeze {
     type Error = WalletError;
 }
 #[automatically_derived]
-#[allow(deprecated, unused_variables)]
+#[allow(deprecated, trivial_bounds, unused_variables)]
 impl<__S: Wallet> ::tcc_core::Handler<WalletFreeze> for WalletService<__S> {
     fn r#try(
         &self,
@@ -102,7 +102,7 @@ impl ::tcc_core::ActionType for WalletSendStatement {
     type Error = ::tcc_core::Never;
 }
 #[automatically_derived]
-#[allow(deprecated, unused_variables)]
+#[allow(deprecated, trivial_bounds, unused_variables)]
 impl<__S: Wallet> ::tcc_core::Handler<WalletSendStatement> for WalletService<__S> {
     fn r#try(
         &self,
@@ -178,7 +178,7 @@ const _: () = {
     }
 };
 #[automatically_derived]
-#[allow(deprecated)]
+#[allow(deprecated, trivial_bounds)]
 impl<__S: Wallet> ::tcc_core::Service for WalletService<__S> {
     fn register(self: ::std::sync::Arc<Self>, __registry: &mut ::tcc_core::Registry) {
         ::tcc_core::Registry::add::<

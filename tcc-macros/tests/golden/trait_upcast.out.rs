@@ -22,7 +22,7 @@ impl shop::tcc::ActionType for MailSend {
 }
 #[cfg(feature = "mail")]
 #[automatically_derived]
-#[allow(deprecated, unused_variables)]
+#[allow(deprecated, trivial_bounds, unused_variables)]
 impl<__S: Mail> shop::tcc::Handler<MailSend> for MailService<__S> {
     fn r#try(
         &self,
@@ -100,7 +100,7 @@ const _: () = {
 };
 #[cfg(feature = "mail")]
 #[automatically_derived]
-#[allow(deprecated)]
+#[allow(deprecated, trivial_bounds)]
 impl<__S: Mail> shop::tcc::Service for MailService<__S> {
     fn register(self: ::std::sync::Arc<Self>, __registry: &mut shop::tcc::Registry) {
         #[cfg(feature = "mail")]

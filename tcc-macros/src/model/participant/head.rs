@@ -19,10 +19,9 @@ pub(super) fn read(block: &Block, diagnostics: &mut Diagnostics) -> Option<(Iden
 fn read_impl(head: &ItemImpl, diagnostics: &mut Diagnostics) -> Option<(Ident, Kind)> {
     if let Some((path, _)) = &head.trait_ {
         let (name, of) = (show(path), show(&head.self_ty));
-        let client = path.segments.last().map_or_else(String::new, |last| last.ident.to_string());
         let message = format!(
             "`#[participant]` stands on a trait or on a type's own block, not on `impl {name} for {of}`: put it on \
-             `trait {client}`, and register `{client}Client::serve(service)`"
+             `trait {name} {{ … }}`, which `{of}` then serves, or on `impl {of} {{ … }}`"
         );
         diagnostics.error(path, message);
         return None;
