@@ -48,7 +48,7 @@ fn is_block(item: &TokenStream) -> bool {
 pub(crate) fn stray_marker(marker: &str, item: TokenStream) -> TokenStream {
     let mut diagnostics = Diagnostics::default();
     let message = format!(
-        "`#[{marker}]` marks a method of a participant: put `#[participant(\"name\")]` on the `impl` block around it"
+        "`#[{marker}]` marks a method of a participant: put `#[participant(\"name\")]` on the `impl` block or trait around it"
     );
     diagnostics.add(syn::Error::new(Span::call_site(), message));
     quote!(#diagnostics #item)

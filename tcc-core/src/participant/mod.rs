@@ -2,7 +2,11 @@
 //!
 //! The macros are sugar over the traits here, and hand-written implementations are equal citizens: [`ActionType`] says
 //! what an action is (a client needs no more), [`Handler`] does it, [`Service`] registers the handlers of one
-//! participant.
+//! participant. On a trait, `#[participant]` makes a client by whose name it is called, and serves it by what implements
+//! it.
+//!
+//! A branch is settled by the handler of the version under which it was logged; [`Registry::add_upcast`] lets a newer one
+//! do so.
 
 mod action;
 mod answer;

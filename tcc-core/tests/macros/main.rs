@@ -3,6 +3,7 @@
 mod hostile;
 mod hostile_traits;
 mod participants;
+mod registrations;
 mod traits;
 mod transactions;
 mod upcasts;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tcc_core::protocol::{ActionName, Status, TxId};
 use tcc_core::store::MemoryStore;
 use tcc_core::{
-    ActionType, Branch, BranchError, Builder, Coordinator, Handler, Never, RegisterError, Registry, Service,
-    Settled, StartError, TransactionError, Tried, participant,
+    ActionType, Branch, BranchError, Builder, Coordinator, Never, Registry, Service, Settled,
+    TransactionError, Tried, participant,
 };
 
 type Done = Arc<Mutex<Vec<String>>>;
@@ -436,86 +436,4 @@ async fn an_upcast_may_be_written_by_hand() {
     upcast(1, &Arc::default(), &mut registry);
     let action = registry.action(&ActionName::new("inventory.reserve").unwrap(), 1).unwrap();
     assert_eq!((action.version(), action.handled_as(), action.is_on_confirm()), (1, 2, false));
-}
-
-#[tokio::test]
-async fn a_version_has_one_handler_or_one_upcast_from_below() {
-    let name = || ActionName::new("inventory.reserve").unwrap();
-    let duplicate = |version| RegisterError::Duplicate { action: name(), version };
-    let not_older = |from| RegisterError::NotOlder { action: name(), from, to: 2 };
-    let cases: [(fn(Arc<Inventory>, &mut Registry), _); 5] = [
-        (
-            |it, registry| {
-                upcast(1, &it, registry);
-                upcast(1, &it, registry);
-            },
-            duplicate(1),
-        ),
-        (
-            |it, registry| {
-                upcast(1, &it, registry);
-                registry.add::<ReserveV1, _>(Arc::new(Old));
-            },
-            duplicate(1),
-        ),
-        (
-            |it, registry| {
-                registry.add::<ReserveV1, _>(Arc::new(Old));
-                upcast(1, &it, registry);
-            },
-            duplicate(1),
-        ),
-        (|it, registry| upcast(2, &it, registry), not_older(2)),
-        (|it, registry| upcast(3, &it, registry), not_older(3)),
-    ];
-    for (register, expected) in cases {
-        let started = builder(&Arc::new(MemoryStore::new())).register(ByHand(register)).start().await;
-        assert!(matches!(&started, Err(StartError::Register(error)) if *error == expected), "{started:?}");
-    }
-}
-
-struct Old;
-
-impl Handler<ReserveV1> for Old {
-    async fn r#try(&self, _: &Branch, _: v1::Reserve) -> Tried<v1::Hold, Never> {
-        Ok(v1::Hold(0))
-    }
-    async fn confirm(&self, _: &Branch, _: v1::Reserve, _: v1::Hold) -> Settled {
-        Ok(())
-    }
-    async fn cancel(&self, _: &Branch, _: v1::Reserve, _: Option<v1::Hold>) -> Settled {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn tries_are_counted_from_1_to_100() {
-    struct Tried<const N: u32>;
-    impl<const N: u32> ActionType for Tried<N> {
-        const NAME: &'static str = "inventory.reserve";
-        const TRIES: u32 = N;
-        type Request = ();
-        type Output = ();
-        type Error = Never;
-    }
-    impl<const N: u32> Handler<Tried<N>> for Old {
-        async fn r#try(&self, _: &Branch, (): ()) -> tcc_core::Tried<(), Never> {
-            Ok(())
-        }
-        async fn confirm(&self, _: &Branch, (): (), (): ()) -> Settled {
-            Ok(())
-        }
-        async fn cancel(&self, _: &Branch, (): (), _: Option<()>) -> Settled {
-            Ok(())
-        }
-    }
-    fn errors<const N: u32>() -> Vec<RegisterError> {
-        let mut registry = Registry::default();
-        registry.add::<Tried<N>, _>(Arc::new(Old));
-        registry.errors().to_vec()
-    }
-    let refused =
-        |tries| vec![RegisterError::Tries { action: ActionName::new("inventory.reserve").unwrap(), tries }];
-    assert_eq!((errors::<0>(), errors::<1>()), (refused(0), vec![]));
-    assert_eq!((errors::<100>(), errors::<101>()), (vec![], refused(101)));
 }
