@@ -38,8 +38,10 @@ pub(super) struct Bound<
     /// That of the payloads in the log.
     version: u16,
     handler: Arc<H>,
-    payloads: PhantomData<fn() -> (A, Request, Output)>,
+    payloads: PhantomData<Payloads<A, Request, Output>>,
 }
+
+type Payloads<A, Request, Output> = fn() -> (A, Request, Output);
 
 impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
     pub(super) fn new(version: u16, handler: Arc<H>) -> Self {

@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
             (Some(_), Some(at)) => {
                 self.diagnostics.error(at, format!("the action {action} is upcast twice: keep one of them"));
             }
-            (None, Some(at)) if at.base10_digits() != version.to_string() || first != this => {
+            (None, Some(at)) if first != this => {
                 self.diagnostics.error(at, handled(&action, this, first));
             }
             // It is of its own version, and that is said where it is read.
