@@ -62,7 +62,7 @@ mod wallet {
 
         /// A default: what is not said is given back.
         async fn refund(&self, cx: &Branch, mut req: Freeze, frozen: Option<Frozen>) -> Settled {
-            req.cents = frozen.map_or(0, |frozen| frozen.cents);
+            req.cents = req.cents.min(frozen.map_or(0, |frozen| frozen.cents));
             self.give_back(cx.key(), req.cents)?;
             Ok(())
         }
