@@ -254,6 +254,6 @@ pub use coordinator::{
 };
 pub use participant::{
     ActionType, Branch, Delivered, Delivery, Handler, Intercept, Lost, Never, Payload, Register,
-    RegisterError, Registry, Service, SettleError, Settled, Tried, TryFailure, refuse,
+    RegisterError, Registry, Service, SettleError, Settled, Tried, TryFailure, Upcast, refuse,
 };
 pub use tcc_macros::{action, on_confirm, participant, transactional};

@@ -27,3 +27,24 @@ impl<T, E> TryAnswer for Result<T, TryFailure<E>> {
 pub fn body_of_a_transaction_is_send<F: Future + Send>(body: F) -> F {
     body
 }
+
+/// Where `#[transactional]` looks for a field `tcc`: in `T`, and in what that dereferences to. If there is none, rustc names
+/// this type, and its name says what to do.
+#[derive(Debug)]
+pub struct AddOneOrWriteOnEqualsSelfDotItsName<'a, T: ?Sized>(pub &'a T);
+
+impl<T: ?Sized> std::ops::Deref for AddOneOrWriteOnEqualsSelfDotItsName<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0
+    }
+}
+
+/// How the service of a participant's trait is given: as it is.
+#[derive(Debug)]
+pub enum Itself {}
+
+/// How the service of a participant's trait is given: in an `Arc`.
+#[derive(Debug)]
+pub enum Shared {}

@@ -1,17 +1,24 @@
 //! The arguments of an attribute.
 
+mod upcast;
+
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, Lit, LitStr, Path, Token};
+use syn::{Expr, Lit, LitStr, Path, Token, parenthesized, token};
 
 use crate::diagnostics::{Diagnostics, listed, nearest};
 use crate::syntax::{plain, show};
 
+pub(crate) use upcast::Upcast;
+
 const MAX_NAME: usize = 64;
+const MAX_TRIES: u32 = 100;
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The arguments of one attribute, each known and given once.
@@ -22,16 +29,18 @@ pub(crate) struct Args {
     named: Vec<Arg>,
 }
 
-/// `name = value`, or a bare `name`.
+/// `name = value`, `name(inside)`, or a bare `name`.
 pub(crate) struct Arg {
     pub(crate) name: Ident,
     pub(crate) value: Option<Expr>,
+    pub(crate) inside: Option<TokenStream>,
 }
 
 impl ToTokens for Arg {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         self.name.to_tokens(tokens);
         self.value.to_tokens(tokens);
+        self.inside.to_tokens(tokens);
     }
 }
 
@@ -69,7 +78,14 @@ impl Args {
                     } else {
                         None
                     };
-                    args.add(Arg { name, value }, known, diagnostics);
+                    let inside = if value.is_none() && input.peek(token::Paren) {
+                        let inside;
+                        parenthesized!(inside in input);
+                        Some(inside.parse()?)
+                    } else {
+                        None
+                    };
+                    args.add(Arg { name, value, inside }, known, diagnostics);
                 }
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
@@ -109,13 +125,19 @@ impl Args {
     fn add(&mut self, arg: Arg, known: &[&str], diagnostics: &mut Diagnostics) {
         let name = plain(&arg.name);
         if !known.contains(&name.as_str()) {
+            if self.attribute == "on_confirm"
+                && let Some(why) = of_a_try(&name)
+            {
+                let message = format!("`#[on_confirm]` has no argument `{name}`: {why}, so leave it out");
+                return diagnostics.error(&arg.name, message);
+            }
             let hint = match nearest(&name, known.iter().copied()) {
                 Some(nearest) => format!("did you mean `{nearest}`? It takes {}", listed(known)),
                 None if known.is_empty() => "it takes none".to_owned(),
                 None => format!("it takes {}", listed(known)),
             };
             diagnostics.error(&arg.name, format!("`#[{}]` has no argument `{name}`: {hint}", self.attribute));
-        } else if self.named.iter().any(|before| before.name == arg.name) {
+        } else if name != "upcast" && self.named.iter().any(|before| before.name == arg.name) {
             diagnostics.error(&arg.name, format!("`{name}` is given twice: keep one of them"));
         } else {
             self.named.push(arg);
@@ -145,7 +167,8 @@ impl Args {
     /// Whether a bare word is given.
     pub(crate) fn flag(&mut self, name: &str, diagnostics: &mut Diagnostics) -> bool {
         let Some(arg) = self.take(name) else { return false };
-        if let Some(value) = arg.value {
+        if arg.value.is_some() || arg.inside.is_some() {
+            let value = arg.value.map(ToTokens::into_token_stream).or(arg.inside);
             diagnostics.error(value, format!("`{name}` takes no value: write it alone, or leave it out"));
         }
         true
@@ -199,25 +222,18 @@ impl Args {
     /// The version of a payload.
     pub(crate) fn version(&mut self, diagnostics: &mut Diagnostics) -> Option<u16> {
         let value = self.expr("version", "version = 2", diagnostics)?;
-        let version = match &value {
-            Expr::Lit(lit) => match &lit.lit {
-                Lit::Int(number) if number.suffix().is_empty() => {
-                    number.base10_parse().ok().filter(|n| *n > 0)
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        if version.is_none() {
-            diagnostics.error(
-                &value,
-                format!(
-                    "`{}` is not a version: write a number from 1 to 65535, as in `version = 2`",
-                    show(&value)
-                ),
-            );
+        version(&value, diagnostics)
+    }
+
+    /// How often a try is asked at most.
+    pub(crate) fn tries(&mut self, diagnostics: &mut Diagnostics) -> Option<u32> {
+        let value = self.expr("tries", "tries = 3", diagnostics)?;
+        let tries = number(&value).filter(|tries| (1..=MAX_TRIES).contains(tries));
+        if tries.is_none() {
+            let hint = format!("write a number from 1 to {MAX_TRIES}, as in `tries = 3`");
+            diagnostics.error(&value, format!("`{}` is not a number of tries: {hint}", show(&value)));
         }
-        version
+        tries
     }
 
     /// Where `tcc_core` is.
@@ -234,6 +250,37 @@ impl Args {
             }
         });
         path.unwrap_or_else(|| syn::parse_quote!(::tcc_core))
+    }
+}
+
+/// Why an action without a try has no such argument.
+fn of_a_try(name: &str) -> Option<&'static str> {
+    match name {
+        "confirm" => Some("the method that is marked is the confirm"),
+        "cancel" => Some("it has no try, and nothing to cancel"),
+        "tries" => Some("it has no try, and its confirm is asked for until it succeeds"),
+        _ => None,
+    }
+}
+
+fn version(value: &impl ToTokens, diagnostics: &mut Diagnostics) -> Option<u16> {
+    let version =
+        syn::parse2(value.to_token_stream()).ok().and_then(|value| number(&value)).filter(|n| *n > 0);
+    if version.is_none() {
+        let hint = "write a number from 1 to 65535, as in `version = 2`";
+        diagnostics.error(value, format!("`{}` is not a version: {hint}", show(value)));
+    }
+    version
+}
+
+/// A number without a suffix.
+fn number<N: FromStr<Err: Display>>(value: &Expr) -> Option<N> {
+    match value {
+        Expr::Lit(lit) => match &lit.lit {
+            Lit::Int(number) if number.suffix().is_empty() => number.base10_parse().ok(),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -23,13 +23,14 @@ pub struct Tx {
     pub(super) live: Arc<Live>,
 }
 
-/// The type by which a participant is called: `tx.on::<Inventory>()`.
+/// The type by which a participant is called: `tx.on::<Inventory>()`, or `tx.on::<WalletClient>()` if it is a trait.
 ///
 /// `#[participant]` implements it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be called in a transaction",
     label = "not a participant",
-    note = "put `#[participant(\"name\")]` on its `impl` block"
+    note = "put `#[participant(\"name\")]` on its `impl` block; what implements a participant's trait is called by the \
+            trait's client, `tx.on::<TraitClient>()`"
 )]
 pub trait Participant: 'static {
     /// The persisted name.
@@ -191,7 +192,7 @@ impl Tx {
     }
 
     fn action<A: ActionType>(&self) -> Result<&Arc<Action>, TransactionError> {
-        self.live.shared.registry.named(A::NAME, A::VERSION).ok_or(TransactionError::NotRegistered {
+        self.live.shared.registry.callable(A::NAME, A::VERSION).ok_or(TransactionError::NotRegistered {
             id: self.live.id,
             action: A::NAME,
             version: A::VERSION,

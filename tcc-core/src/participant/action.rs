@@ -19,6 +19,9 @@ use super::branch::Branch;
     note = "a request, an output and a refusal are written to the log and read back, perhaps by another process: \
             derive `serde::Serialize` and `serde::Deserialize`, and own all data (`String`, not `&str`)"
 )]
+// Here as well as below: rustc takes the bounds of a trait apart as it does those of an `impl`.
+#[allow(misplaced_diagnostic_attributes, reason = "it has its effect where it stands")]
+#[diagnostic::do_not_recommend]
 pub trait Payload: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 // So that rustc speaks of `Payload`, and not of each of its parts.
@@ -40,7 +43,7 @@ pub trait ActionType: Send + Sync + 'static {
     const TIMEOUT: Option<Duration> = None;
 
     /// How often a try is asked at most, within the transaction's deadline, while its answer is *unknown*. 1: it is not asked
-    /// again. A repeat is safe for a participant with a fence: it gets the first answer.
+    /// again; 100 at most. A repeat is safe for a participant with a fence: it gets the first answer.
     const TRIES: u32 = 1;
 
     /// What is asked for.

@@ -2,19 +2,19 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::action::{ActionType, Handler};
-use super::answer::{SettleError, Settled, Tried};
+use super::action::{ActionType, Handler, Payload};
+use super::answer::{Settled, Tried};
+use super::bound::{Bound, SettleHandler, TryHandler};
 use super::branch::Branch;
 use super::intercept::{Delivered, Intercept, pass};
+use super::upcast::Upcast;
 use crate::protocol::{ActionName, Decision, Json, NameError};
 use crate::span::Span;
-use crate::store::BoxError;
 
 /// A participant with its handlers: what [`register`](crate::Builder::register) takes.
 ///
@@ -22,7 +22,8 @@ use crate::store::BoxError;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a participant",
     label = "has no handlers",
-    note = "put `#[participant(\"name\")]` on its `impl` block, or implement `tcc_core::Service` by hand"
+    note = "put `#[participant(\"name\")]` on its `impl` block; what implements a participant's trait is registered as \
+            `TraitClient::serve(service)`"
 )]
 pub trait Service: Send + Sync + 'static {
     /// Adds its handlers.
@@ -33,7 +34,8 @@ pub trait Service: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a participant",
     label = "has no handlers",
-    note = "put `#[participant(\"name\")]` on its `impl` block, or implement `tcc_core::Service` by hand"
+    note = "put `#[participant(\"name\")]` on its `impl` block; what implements a participant's trait is registered as \
+            `TraitClient::serve(service)`"
 )]
 pub trait Register {
     /// Adds its handlers.
@@ -65,7 +67,7 @@ pub struct Registry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// Two handlers of the same action and version.
+    /// Two handlers of the same action and version, be it by an upcast.
     #[error(
         "{action} version {version} is registered twice: register each participant once, and give actions names of their own"
     )]
@@ -74,6 +76,26 @@ pub enum RegisterError {
         action: ActionName,
         /// The version.
         version: u16,
+    },
+    /// An upcast of payloads that are not older than those they are to become.
+    #[error(
+        "{action} is upcast from version {from} to {to}: only what is older can be, from a version below {to}"
+    )]
+    NotOlder {
+        /// The action.
+        action: ActionName,
+        /// The version of the payloads in the log.
+        from: u16,
+        /// The version of the handler.
+        to: u16,
+    },
+    /// A number of tries out of range.
+    #[error("{action} is tried up to {tries} times: {} to {} is permitted", TRIES.0, TRIES.1)]
+    Tries {
+        /// The action.
+        action: ActionName,
+        /// How often a try is asked at most.
+        tries: u32,
     },
     /// A time limit out of range.
     #[error("the timeout of {action} is {}: {} to {} is permitted", Span(*timeout), Span(TIMEOUTS.0), Span(TIMEOUTS.1))]
@@ -97,9 +119,89 @@ pub enum RegisterError {
 pub(crate) const TIMEOUTS: (Duration, Duration) =
     (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
 
+/// The smallest and the greatest [`ActionType::TRIES`].
+const TRIES: (u32, u32) = (1, 100);
+
 impl Registry {
     /// Adds the handler of an action. What is wrong with it is said when the coordinator starts.
     pub fn add<A: ActionType, H: Handler<A>>(&mut self, handler: Arc<H>) {
+        let bound = Arc::new(Bound::<A, H>::new(A::VERSION, handler));
+        let typed: Arc<dyn TryHandler<A>> = bound.clone();
+        self.insert::<A>(A::VERSION, bound, Some(Box::new(typed)));
+    }
+
+    /// Lets the handler of an action settle branches of an older `version` too: those that an instance from before a
+    /// deploy has left in the log.
+    ///
+    /// `OldRequest` and `OldOutput` are the payloads as that version wrote them; what did not change is given as it is,
+    /// `A::Output` say. They are read as such and turned into those of `A` by [`TryFrom`] (or [`From`]). What can't be is
+    /// never guessed: the branch is asked for again *later*, its error names it and says why, and another instance may do
+    /// better.
+    ///
+    /// There are no tries of the old version: its outputs would be of the new one. Who calls both versions has a handler
+    /// for each.
+    ///
+    /// A version has one handler or one upcast, and only an older one is upcast; what is wrong is said when the coordinator
+    /// starts.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tcc_core::{ActionType, Branch, Handler, Never, Registry, Service, Settled, Tried};
+    /// /// As version 1 wrote it.
+    /// #[derive(Serialize, Deserialize)]
+    /// struct ReserveV1 { sku: String }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Reserve { sku: String, quantity: u32 }
+    ///
+    /// impl From<ReserveV1> for Reserve {
+    ///     fn from(old: ReserveV1) -> Self {
+    ///         Self { sku: old.sku, quantity: 1 } // it was always one
+    ///     }
+    /// }
+    /// # struct InventoryReserve;
+    /// # impl ActionType for InventoryReserve {
+    /// #     const NAME: &'static str = "inventory.reserve";
+    /// #     const VERSION: u16 = 2;
+    /// #     type Request = Reserve;
+    /// #     type Output = u64;
+    /// #     type Error = Never;
+    /// # }
+    /// # struct Inventory;
+    /// # impl Handler<InventoryReserve> for Inventory {
+    /// #     async fn r#try(&self, _: &Branch, _: Reserve) -> Tried<u64, Never> { Ok(1) }
+    /// #     async fn confirm(&self, _: &Branch, _: Reserve, _: u64) -> Settled { Ok(()) }
+    /// #     async fn cancel(&self, _: &Branch, _: Reserve, _: Option<u64>) -> Settled { Ok(()) }
+    /// # }
+    ///
+    /// impl Service for Inventory {
+    ///     fn register(self: Arc<Self>, registry: &mut Registry) {
+    ///         registry.add_upcast::<InventoryReserve, ReserveV1, u64, _>(1, self.clone()); // the output did not change
+    ///         registry.add::<InventoryReserve, _>(self);
+    ///     }
+    /// }
+    /// # let mut registry = Registry::default();
+    /// # Arc::new(Inventory).register(&mut registry);
+    /// # assert!(registry.errors().is_empty());
+    /// ```
+    pub fn add_upcast<A, OldRequest, OldOutput, H>(&mut self, version: u16, handler: Arc<H>)
+    where
+        A: ActionType,
+        OldRequest: Payload + Upcast<A::Request>,
+        OldOutput: Payload + Upcast<A::Output>,
+        H: Handler<A>,
+    {
+        let bound = Arc::new(Bound::<A, H, OldRequest, OldOutput>::new(version, handler));
+        self.insert::<A>(version, bound, None);
+    }
+
+    fn insert<A: ActionType>(
+        &mut self,
+        version: u16,
+        settle: Arc<dyn SettleHandler>,
+        typed: Option<Box<dyn Any + Send + Sync>>,
+    ) {
         let name = match ActionName::new(A::NAME) {
             Ok(name) => name,
             Err(source) => return self.errors.push(RegisterError::Name { name: A::NAME, source }),
@@ -109,19 +211,24 @@ impl Registry {
         {
             return self.errors.push(RegisterError::Timeout { action: name, timeout });
         }
-        let versions = self.actions.entry(name.clone()).or_default();
-        if versions.iter().any(|action| action.version == A::VERSION) {
-            return self.errors.push(RegisterError::Duplicate { action: name, version: A::VERSION });
+        if !(TRIES.0..=TRIES.1).contains(&A::TRIES) {
+            return self.errors.push(RegisterError::Tries { action: name, tries: A::TRIES });
         }
-        let bound = Arc::new(Bound { handler, action: PhantomData::<fn() -> A> });
-        let typed: Arc<dyn TryHandler<A>> = bound.clone();
+        if typed.is_none() && version >= A::VERSION {
+            return self.errors.push(RegisterError::NotOlder { action: name, from: version, to: A::VERSION });
+        }
+        let versions = self.actions.entry(name.clone()).or_default();
+        if versions.iter().any(|action| action.version == version) {
+            return self.errors.push(RegisterError::Duplicate { action: name, version });
+        }
         versions.push(Arc::new(Action {
             name,
-            version: A::VERSION,
+            version,
+            handled_as: A::VERSION,
             on_confirm: A::ON_CONFIRM,
             timeout: A::TIMEOUT,
-            settle: bound,
-            typed: Box::new(typed),
+            settle,
+            typed,
             intercept: self.intercept.clone(),
         }));
     }
@@ -133,12 +240,17 @@ impl Registry {
         self.intercept = before;
     }
 
-    /// The action of this name and version.
+    /// The action of this name and version, be it one that is upcast.
     pub fn action(&self, name: &ActionName, version: u16) -> Option<&Arc<Action>> {
         self.named(name.as_str(), version)
     }
 
-    pub(crate) fn named(&self, name: &str, version: u16) -> Option<&Arc<Action>> {
+    /// The action of this name and version, if it can be called: one that is upcast is only settled.
+    pub(crate) fn callable(&self, name: &str, version: u16) -> Option<&Arc<Action>> {
+        self.named(name, version).filter(|action| action.typed.is_some())
+    }
+
+    fn named(&self, name: &str, version: u16) -> Option<&Arc<Action>> {
         self.actions.get(name)?.iter().find(|action| action.version == version)
     }
 
@@ -163,11 +275,12 @@ impl std::fmt::Debug for Registry {
 pub struct Action {
     name: ActionName,
     version: u16,
+    handled_as: u16,
     on_confirm: bool,
     timeout: Option<Duration>,
     settle: Arc<dyn SettleHandler>,
-    /// An `Arc<dyn TryHandler<A>>`.
-    typed: Box<dyn Any + Send + Sync>,
+    /// An `Arc<dyn TryHandler<A>>`. `None` for an older version, which is settled and no longer tried.
+    typed: Option<Box<dyn Any + Send + Sync>>,
     intercept: Option<Arc<dyn Intercept>>,
 }
 
@@ -177,9 +290,15 @@ impl Action {
         &self.name
     }
 
-    /// The version of its payloads.
+    /// The version of its payloads in the log.
     pub fn version(&self) -> u16 {
         self.version
+    }
+
+    /// The version of its handler: a later one than [`version`](Self::version) if its payloads are
+    /// [upcast](Registry::add_upcast).
+    pub fn handled_as(&self) -> u16 {
+        self.handled_as
     }
 
     /// Whether it has no try.
@@ -199,7 +318,7 @@ impl Action {
         request: A::Request,
         raw: &'a Json,
     ) -> Option<BoxFuture<'a, Tried<A::Output, A::Error>>> {
-        let handler = self.typed.downcast_ref::<Arc<dyn TryHandler<A>>>()?;
+        let handler = self.typed.as_ref()?.downcast_ref::<Arc<dyn TryHandler<A>>>()?;
         let Some(intercept) = &self.intercept else { return Some(handler.r#try(cx, request)) };
         let (handler, raw) = (handler.clone(), raw.clone());
         let deliver = move |cx: Branch| -> BoxFuture<'static, Tried<A::Output, A::Error>> {
@@ -231,70 +350,4 @@ impl std::fmt::Debug for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} v{}", self.name, self.version)
     }
-}
-
-trait TryHandler<A: ActionType>: Send + Sync {
-    fn r#try<'a>(&'a self, cx: &'a Branch, request: A::Request) -> BoxFuture<'a, Tried<A::Output, A::Error>>;
-}
-
-trait SettleHandler: Send + Sync {
-    fn settle<'a>(
-        &'a self,
-        cx: &'a Branch,
-        phase: Decision,
-        request: &'a Json,
-        output: Option<&'a Json>,
-    ) -> BoxFuture<'a, Settled>;
-}
-
-/// A handler, bound to one of the actions that it does.
-struct Bound<A, H> {
-    handler: Arc<H>,
-    action: PhantomData<fn() -> A>,
-}
-
-impl<A: ActionType, H: Handler<A>> TryHandler<A> for Bound<A, H> {
-    fn r#try<'a>(&'a self, cx: &'a Branch, request: A::Request) -> BoxFuture<'a, Tried<A::Output, A::Error>> {
-        Box::pin(self.handler.r#try(cx, request))
-    }
-}
-
-impl<A: ActionType, H: Handler<A>> SettleHandler for Bound<A, H> {
-    fn settle<'a>(
-        &'a self,
-        cx: &'a Branch,
-        phase: Decision,
-        request: &'a Json,
-        output: Option<&'a Json>,
-    ) -> BoxFuture<'a, Settled> {
-        Box::pin(async move {
-            let request = read("request", request)?;
-            let output = output.map(|output| read("output", output)).transpose()?;
-            match (phase, output) {
-                (Decision::Confirm, Some(output)) => self.handler.confirm(cx, request, output).await,
-                (Decision::Confirm, None) if A::ON_CONFIRM => {
-                    // It has no try, so its output is nothing; only `()` and the like can be made of that.
-                    let nothing = read("output", &Json::of(&())?)?;
-                    self.handler.confirm(cx, request, nothing).await
-                }
-                (Decision::Confirm, None) => Err(SettleError::Later(BoxError::from(
-                    "a confirm without the output of its try: the log is damaged",
-                ))),
-                (Decision::Cancel, output) => self.handler.cancel(cx, request, output).await,
-            }
-        })
-    }
-}
-
-/// A payload that does not fit waits for an instance that knows it; it is never guessed (PEERS 22, 23).
-fn read<T: super::action::Payload>(what: &'static str, json: &Json) -> Result<T, SettleError> {
-    json.to().map_err(|source| SettleError::Later(Box::new(Misfit { what, source })))
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the {what} in the log does not fit this version of the action")]
-struct Misfit {
-    what: &'static str,
-    #[source]
-    source: serde_json::Error,
 }

@@ -260,6 +260,7 @@ fn peers_10_a_second_decision_is_illegal_whatever_it_says() {
         by: Owner::from_u64(1),
         key: None,
         run: None,
+        traceparent: None,
         branches: Vec::new(),
     };
     let decide = |decision| {

@@ -2,9 +2,9 @@
 
 #![allow(non_camel_case_types, dead_code)]
 
+use ::tcc_core::store::MemoryStore;
+use ::tcc_core::{Coordinator, TransactionError, participant, transactional};
 use serde::{Deserialize, Serialize};
-use tcc_core::store::MemoryStore;
-use tcc_core::{Coordinator, TransactionError, participant, transactional};
 
 // All of these would be taken for the language's own if the expansion relied on what is in scope.
 struct Result;
@@ -32,6 +32,7 @@ struct String;
 mod core {}
 mod std {}
 mod tcc {}
+mod tcc_core {}
 
 #[allow(unused_macros)]
 macro_rules! unreachable {
@@ -85,7 +86,7 @@ struct r#Match {
     tcc: Coordinator,
 }
 
-#[participant("match", crate = ::tcc_core)]
+#[participant("match")]
 impl r#Match {
     #[action(confirm = r#loop, cancel = call, timeout = "1s")]
     pub(self) async fn r#try(

@@ -1,5 +1,8 @@
 //! `#[transactional]` in every form in which it may be written. Each is spawned: its future is `Send`.
 
+// What only the attribute uses is used.
+#![deny(unused_variables)]
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -199,6 +202,45 @@ async fn handler(tx: &Tx, State(app): State<App>, Json(mut transfer): Json<Trans
     let _ = app.tcc;
     transfer.amount += 1;
     Ok(tx.on::<Counter>().add(transfer.amount).await?)
+}
+
+/// Their bodies leave some parameters to the attribute.
+mod used_by_the_attribute {
+    use super::*;
+
+    #[transactional(on = app.tcc, key = id)]
+    pub async fn key_and_coordinator(
+        tx: &Tx,
+        State(app): State<App>,
+        id: u64,
+        note: &str,
+    ) -> Result<u64, Failed> {
+        Ok(tx.on::<Counter>().add(1).await?)
+    }
+
+    #[transactional(on = tcc, key = transfer.id, request = amount)]
+    pub async fn request(
+        tx: &Tx,
+        tcc: &Coordinator,
+        transfer: Transfer,
+        amount: u64,
+        n: u64,
+    ) -> Result<u64, Failed> {
+        Ok(tx.on::<Counter>().add(n).await?)
+    }
+}
+
+#[tokio::test]
+async fn what_only_the_attribute_uses_is_used() {
+    use used_by_the_attribute::{key_and_coordinator, request};
+    let tcc = coordinator().await;
+    let app = || State(App { tcc: tcc.clone() });
+    assert_eq!(key_and_coordinator(app(), 1, "a").await.unwrap(), 2);
+    assert!(key_and_coordinator(app(), 1, "b").await.is_err(), "the note is part of the request");
+    let transfer = || Transfer { id: "t".to_owned(), amount: 1 };
+    assert_eq!(request(&tcc, transfer(), 1, 1).await.unwrap(), 2);
+    assert_eq!(request(&tcc, transfer(), 1, 5).await.unwrap(), 2, "n is no part of the request");
+    assert!(request(&tcc, transfer(), 2, 1).await.is_err());
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! A participant: its actions' types, its handlers, its stub.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 
-use super::{at, doc, duration};
-use crate::model::participant::{Action, Participant, Phases, Returns, Settle};
+use super::{at, doc, duration, participant_trait};
+use crate::model::participant::{Action, Kind, Participant, Phases, Returns, Settle};
 use crate::syntax::plain;
 
 pub(super) fn expand(participant: &Participant) -> TokenStream {
@@ -13,9 +13,51 @@ pub(super) fn expand(participant: &Participant) -> TokenStream {
         let handler = handler(participant, action);
         quote!(#action_type #handler)
     });
+    let of_trait = match &participant.kind {
+        Kind::Type { .. } => None,
+        Kind::Trait { vis } => Some(participant_trait::client_and_service(participant, vis)),
+    };
     let service = service(participant);
     let stub = stub(participant);
-    quote!(#(#actions)* #service #stub)
+    quote!(#(#actions)* #of_trait #service #stub)
+}
+
+/// What does the actions: `impl<#params> … for #ty #bounds`.
+struct Does {
+    params: TokenStream,
+    ty: TokenStream,
+    bounds: TokenStream,
+}
+
+impl Does {
+    fn of(participant: &Participant) -> Self {
+        match &participant.kind {
+            Kind::Type { self_ty, generics } if generics.params.is_empty() => {
+                // It is so, or else that is said once, here, and not of each method.
+                let span = at(participant.ident.span());
+                let own = generics.where_clause.iter().flat_map(|bounds| &bounds.predicates);
+                let shared = quote_spanned!(span=> #self_ty: ::core::marker::Send + ::core::marker::Sync);
+                Self {
+                    params: TokenStream::new(),
+                    ty: self_ty.to_token_stream(),
+                    bounds: quote!(where #(#own,)* #shared),
+                }
+            }
+            Kind::Type { self_ty, generics } => {
+                let (params, _, bounds) = generics.split_for_impl();
+                Self {
+                    params: params.to_token_stream(),
+                    ty: self_ty.to_token_stream(),
+                    bounds: bounds.to_token_stream(),
+                }
+            }
+            Kind::Trait { .. } => {
+                let service = participant_trait::service_name(&participant.ident);
+                let ident = ours(&participant.ident);
+                Self { params: quote!(<__S: #ident>), ty: quote!(#service<__S>), bounds: TokenStream::new() }
+            }
+        }
+    }
 }
 
 /// What the action is: `InventoryReserve`.
@@ -30,6 +72,11 @@ fn action_type(participant: &Participant, action: &Action) -> TokenStream {
     let on_confirm = matches!(action.phases, Phases::OnConfirm).then(|| {
         quote!(
             const ON_CONFIRM: ::core::primitive::bool = true;
+        )
+    });
+    let tries = action.tries.map(|tries| {
+        quote!(
+            const TRIES: ::core::primitive::u32 = #tries;
         )
     });
     let timeout = action.timeout.map(|timeout| {
@@ -53,6 +100,7 @@ fn action_type(participant: &Participant, action: &Action) -> TokenStream {
             const VERSION: ::core::primitive::u16 = #version;
             #on_confirm
             #timeout
+            #tries
             type Request = #request;
             type Output = #output;
             type Error = #error;
@@ -81,10 +129,10 @@ fn answer(participant: &Participant, action: &Action) -> (TokenStream, TokenStre
 
 /// How the service does it: by its own methods.
 fn handler(participant: &Participant, action: &Action) -> TokenStream {
-    let Participant { tcc, self_ty, generics, .. } = participant;
+    let tcc = &participant.tcc;
     let Action { ident, cfgs, .. } = action;
     let ident = ours(ident);
-    let (impl_generics, _, where_clause) = generics.split_for_impl();
+    let Does { params, ty, bounds } = Does::of(participant);
     let (output, error) =
         (quote!(<#ident as #tcc::ActionType>::Output), quote!(<#ident as #tcc::ActionType>::Error));
 
@@ -95,7 +143,13 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
         let [cx, request] =
             [("__cx", cx), ("__request", request)].map(|(name, span)| Ident::new(name, at(span)));
         let output = output.map(|span| Ident::new("__output", at(span))).into_iter();
-        quote_spanned!(span=> Self::#method(self, #cx, #request #(, #output)*))
+        match participant.kind {
+            Kind::Type { .. } => quote_spanned!(span=> Self::#method(self, #cx, #request #(, #output)*)),
+            Kind::Trait { .. } => {
+                let name = ours(&participant.ident);
+                quote_spanned!(span=> <__S as #name>::#method(&self.0, #cx, #request #(, #output)*))
+            }
+        }
     };
     let settles = |settle: &Option<Settle>| match settle {
         _ if !action.is_sound => unsound.clone(),
@@ -125,8 +179,8 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         #(#cfgs)*
         #[automatically_derived]
-        #[allow(deprecated, unused_variables)]
-        impl #impl_generics #tcc::Handler<#ident> for #self_ty #where_clause {
+        #[allow(deprecated, trivial_bounds, unused_variables)]
+        impl #params #tcc::Handler<#ident> for #ty #bounds {
             fn r#try(&self, #cx: &#tcc::Branch, #request: #request_type) -> #tried {
                 #tries
             }
@@ -149,18 +203,35 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
 
 /// What registers all handlers.
 fn service(participant: &Participant) -> TokenStream {
-    let Participant { tcc, self_ty, generics, actions, .. } = participant;
-    let (impl_generics, _, where_clause) = generics.split_for_impl();
-    let adds = actions.iter().map(|Action { ident, cfgs, .. }| {
+    let Participant { tcc, actions, cfgs, .. } = participant;
+    let Does { params, ty, bounds } = Does::of(participant);
+    let adds = actions.iter().map(|action| {
+        let Action { ident, cfgs, upcasts, .. } = action;
         let ident = ours(ident);
+        let this = quote_spanned!(Span::mixed_site()=> ::core::clone::Clone::clone(&self));
+        let upcasts = upcasts.iter().map(|upcast| {
+            let (version, request) = (upcast.version, &upcast.request);
+            let same = || quote!(<#ident as #tcc::ActionType>::Output);
+            let output = upcast.output.clone().unwrap_or_else(same);
+            // Nothing that is wrong with it is shown at the method.
+            let mut ident = ident.clone();
+            ident.set_span(Span::mixed_site());
+            quote_spanned! {Span::mixed_site()=>
+                #(#cfgs)*
+                #tcc::Registry::add_upcast::<#ident, #request, #output, Self>(__registry, #version, #this);
+            }
+        });
         quote_spanned! {Span::mixed_site()=>
             #(#cfgs)*
-            #tcc::Registry::add::<#ident, Self>(__registry, ::core::clone::Clone::clone(&self));
+            #tcc::Registry::add::<#ident, Self>(__registry, #this);
+            #(#upcasts)*
         }
     });
     quote_spanned! {Span::mixed_site()=>
+        #(#cfgs)*
         #[automatically_derived]
-        impl #impl_generics #tcc::Service for #self_ty #where_clause {
+        #[allow(deprecated, trivial_bounds)]
+        impl #params #tcc::Service for #ty #bounds {
             fn register(self: ::std::sync::Arc<Self>, __registry: &mut #tcc::Registry) {
                 #(#adds)*
             }
@@ -170,11 +241,20 @@ fn service(participant: &Participant) -> TokenStream {
 
 /// What a transaction calls.
 fn stub(participant: &Participant) -> TokenStream {
-    let Participant { tcc, name, self_ty, ident: service, generics, actions } = participant;
-    let (impl_generics, _, where_clause) = generics.split_for_impl();
+    let Participant { tcc, name, ident: service, actions, cfgs, kind, .. } = participant;
     let stub = format_ident!("{}Stub", plain(service), span = at(service.span()));
     let summary =
         doc(&format!("The actions of [`{service}`] as branches of a transaction: what `tx.on` returns."));
+    let (params, called, bounds, vis) = match kind {
+        Kind::Type { self_ty, generics } => {
+            let (params, _, bounds) = generics.split_for_impl();
+            (params.to_token_stream(), self_ty.to_token_stream(), bounds.to_token_stream(), quote!(pub))
+        }
+        Kind::Trait { vis } => {
+            let client = participant_trait::client_name(service);
+            (TokenStream::new(), quote!(#client), TokenStream::new(), quote!(#vis))
+        }
+    };
     let methods = actions.iter().map(|action| {
         let Action { ident, docs, cfgs, deprecated, method, request, .. } = action;
         let ident = ours(ident);
@@ -210,17 +290,20 @@ fn stub(participant: &Participant) -> TokenStream {
         }
     });
     quote_spanned! {Span::mixed_site()=>
+        #(#cfgs)*
         #summary
         #[allow(dead_code, unreachable_pub)]
-        pub struct #stub<'t>(&'t #tcc::Tx);
+        #vis struct #stub<'t>(&'t #tcc::Tx);
 
+        #(#cfgs)*
         #[allow(dead_code, unreachable_pub, private_interfaces)]
         impl<'t> #stub<'t> {
             #(#methods)*
         }
 
+        #(#cfgs)*
         #[automatically_derived]
-        impl #impl_generics #tcc::Participant for #self_ty #where_clause {
+        impl #params #tcc::Participant for #called #bounds {
             const NAME: &'static ::core::primitive::str = #name;
             type Stub<'t> = #stub<'t>;
 
@@ -232,7 +315,7 @@ fn stub(participant: &Participant) -> TokenStream {
 }
 
 /// The same name, our own, shown at the user's code.
-fn ours(ident: &Ident) -> Ident {
+pub(super) fn ours(ident: &Ident) -> Ident {
     let mut ident = ident.clone();
     ident.set_span(at(ident.span()));
     ident

@@ -4,16 +4,23 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, FnArg, GenericParam, Generics, PatType, ReturnType, Type, TypeReference, WherePredicate,
+    Attribute, Expr, FnArg, GenericParam, Generics, ItemImpl, PatType, ReturnType, Type, TypeReference,
+    WherePredicate,
 };
 
 use super::{at, doc, duration};
 use crate::diagnostics::Diagnostics;
+use crate::model::nested;
 use crate::model::transactional::{Place, Transactional, is_async_trait, plain_name, read};
-use crate::syntax::{Block, Function, Item, is_ours, mentions, plain};
+use crate::syntax::{Block, Body, Function, Item, is_ours, is_shared, mentions, plain};
 
 /// A block, each method of which that is marked `#[transactional]` is expanded.
-pub(super) fn block(args: TokenStream, block: Block, diagnostics: &mut Diagnostics) -> TokenStream {
+pub(super) fn block(
+    args: TokenStream,
+    block: &Block,
+    head: &ItemImpl,
+    diagnostics: &mut Diagnostics,
+) -> TokenStream {
     if !args.is_empty() {
         let message = "on an `impl` block `#[transactional]` takes no arguments: write them on its methods, \
                        as in `#[transactional(name = \"checkout\")]`";
@@ -21,9 +28,10 @@ pub(super) fn block(args: TokenStream, block: Block, diagnostics: &mut Diagnosti
     }
     if !block.methods().any(|method| method.marker("transactional").next().is_some()) {
         let message = "no method of this block is marked `#[transactional]`: mark those that are transactions of their own";
-        diagnostics.error(&block.head.self_ty, message);
+        diagnostics.error(&head.self_ty, message);
     }
-    let place = if block.head.trait_.is_some() { Place::Trait } else { Place::Inherent };
+    let place = if head.trait_.is_some() { Place::Trait } else { Place::Inherent };
+    let begin = nested::not_independent(block.methods());
     let mut items = TokenStream::new();
     for item in &block.items {
         match item {
@@ -31,11 +39,16 @@ pub(super) fn block(args: TokenStream, block: Block, diagnostics: &mut Diagnosti
                 let mut method = method.clone();
                 let marker = method.marker("transactional").next().cloned();
                 method.attrs.retain(|attr| !is_ours(attr, "transactional"));
+                if matches!(method.body, Body::Left(_)) {
+                    // rustc says so.
+                    method.to_tokens(&mut items);
+                    continue;
+                }
                 let args = marker.map(|marker| match marker.meta {
                     syn::Meta::List(list) => list.tokens,
                     _ => TokenStream::new(),
                 });
-                items.extend(function(args.unwrap_or_default(), *method, place, diagnostics));
+                items.extend(function(args.unwrap_or_default(), *method, place, &begin, diagnostics));
             }
             item => item.to_tokens(&mut items),
         }
@@ -43,14 +56,16 @@ pub(super) fn block(args: TokenStream, block: Block, diagnostics: &mut Diagnosti
     block.with_items(&items)
 }
 
-/// One function.
+/// One function. It may not begin those transactions that are named.
 pub(super) fn function(
     args: TokenStream,
     function: Function,
     place: Place,
+    begin: &[String],
     diagnostics: &mut Diagnostics,
 ) -> TokenStream {
-    let transactional = read(args, function, place, diagnostics);
+    let mut transactional = read(args, function, place, diagnostics);
+    transactional.is_sound &= nested::check(&transactional.function, begin, place, diagnostics);
     match place {
         // It is a trait's method, and its mistake has been said: nothing more may be wrong with it.
         Place::Unknown | Place::Inherent if is_async_trait(&transactional.function) => {
@@ -131,6 +146,15 @@ fn twin(transactional: &Transactional) -> TokenStream {
     if !transactional.is_sound && twin.sig.asyncness.is_none() && !returns_a_future(function) {
         twin.sig.asyncness = Some(syn::Token![async](function.sig.fn_token.span));
     }
+    let params = twin.sig.inputs.iter_mut().enumerate().filter_map(|(at, input)| match input {
+        FnArg::Typed(param) if Some(at) != transactional.tx_at => Some(param),
+        FnArg::Typed(_) | FnArg::Receiver(_) => None,
+    });
+    for (index, param) in params.enumerate() {
+        if transactional.is_used_beside_the_body(index) {
+            param.attrs.push(syn::parse_quote!(#[allow(unused_variables)]));
+        }
+    }
     let note = doc("");
     let joins = doc(&format!(
         "Joins a transaction that is already open, where `{}` begins one of its own.",
@@ -179,11 +203,19 @@ fn run(transactional: &Transactional, names: &[Ident], closure: &TokenStream) ->
         ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => function.sig.ident.span(),
     };
+    let found = match (function.receiver(), on) {
+        (Some(receiver), Some(Expr::Field(field))) if transactional.on_is_default => {
+            let (this, field) = (receiver.self_token, &field.member);
+            let this = if is_shared(receiver) { quote!(#this) } else { quote!(&#this) };
+            quote!(#tcc::__private::AddOneOrWriteOnEqualsSelfDotItsName(#this).#field)
+        }
+        _ => on.to_token_stream(),
+    };
     let owned = if transactional.borrows_coordinator() {
         // At the user's expression: it may be something else.
-        quote_spanned!(on.span()=> &#on)
+        quote_spanned!(on.span()=> &#found)
     } else {
-        quote_spanned!(on.span()=> ::core::clone::Clone::clone(&#on))
+        quote_spanned!(on.span()=> ::core::clone::Clone::clone(&#found))
     };
     let coordinator_is = with_parts(transactional, names, &on.to_token_stream(), owned);
     let [coordinator, transaction] =
@@ -333,6 +365,6 @@ fn unsound(names: &[Ident]) -> TokenStream {
     }
 }
 
-fn braces(tokens: TokenStream) -> Group {
-    Group::new(Delimiter::Brace, tokens)
+fn braces(tokens: TokenStream) -> Body {
+    Body::Written(Group::new(Delimiter::Brace, tokens))
 }

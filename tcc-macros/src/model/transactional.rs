@@ -37,6 +37,8 @@ pub(crate) struct Transactional {
     pub(crate) params: Vec<PatType>,
     /// The coordinator. `None` if it is not named, which has been said.
     pub(crate) on: Option<Expr>,
+    /// Whether that is `self.tcc` because nothing is said.
+    pub(crate) on_is_default: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) independent: bool,
     pub(crate) key: Option<KeyedBy>,
@@ -82,6 +84,7 @@ pub(crate) fn read(
             FnArg::Receiver(_) => {}
         }
     }
+    let on_is_default = !args.has("on");
     let on = read_on(&mut args, &function, diagnostics);
     let timeout = args.duration("timeout", diagnostics);
     let independent = args.flag("independent", diagnostics);
@@ -89,7 +92,21 @@ pub(crate) fn read(
     let tcc = args.tcc(diagnostics);
     let tx_is_first = tx_at == Some(usize::from(function.receiver().is_some()));
     let is_sound = ok && tx_is_first && on.is_some();
-    Transactional { tcc, function, place, name, tx, tx_at, params, on, timeout, independent, key, is_sound }
+    Transactional {
+        tcc,
+        function,
+        place,
+        name,
+        tx,
+        tx_at,
+        params,
+        on,
+        on_is_default,
+        timeout,
+        independent,
+        key,
+        is_sound,
+    }
 }
 
 fn check_form(function: &Function, diagnostics: &mut Diagnostics) -> bool {
@@ -242,6 +259,20 @@ impl Transactional {
     pub(crate) fn borrows_coordinator(&self) -> bool {
         let shared = self.function.receiver().is_some_and(is_shared);
         shared && self.on.as_ref().is_some_and(|on| mentions(on.to_token_stream(), &|word| word == "self"))
+    }
+
+    /// Whether the attribute makes use of the parameter of this number: as the coordinator, as the key or as its request. Then it is not
+    /// unused if the body leaves it alone.
+    pub(crate) fn is_used_beside_the_body(&self, index: usize) -> bool {
+        let key = self.key.iter().flat_map(|keyed| [Some(&keyed.key), keyed.request.as_ref()]);
+        let used: TokenStream =
+            key.chain([self.on.as_ref()]).flatten().map(ToTokens::to_token_stream).collect();
+        let is_named = self.params.get(index).is_some_and(|param| {
+            let is_used = |part: &Ident| mentions(used.clone(), &|word| word == part);
+            mentions(param.pat.to_token_stream(), &is_used)
+        });
+        let keyed_by_all = self.key.as_ref().is_some_and(|keyed| keyed.request.is_none());
+        is_named || keyed_by_all && self.request_params().any(|(request, _)| request == index)
     }
 
     /// The parameters that a key stands for by default, with their numbers: all but the one that the coordinator is part

@@ -45,7 +45,7 @@ impl ::tcc_core::ActionType for LedgerBook {
 }
 #[cfg(feature = "booking")]
 #[automatically_derived]
-#[allow(deprecated, unused_variables)]
+#[allow(deprecated, trivial_bounds, unused_variables)]
 impl<C: Clock, const N: usize> ::tcc_core::Handler<LedgerBook> for Ledger<C, N>
 where
     C: Clone,
@@ -95,7 +95,7 @@ impl ::tcc_core::ActionType for LedgerCheckLimit {
     type Error = LimitError;
 }
 #[automatically_derived]
-#[allow(deprecated, unused_variables)]
+#[allow(deprecated, trivial_bounds, unused_variables)]
 impl<C: Clock, const N: usize> ::tcc_core::Handler<LedgerCheckLimit> for Ledger<C, N>
 where
     C: Clone,
@@ -136,6 +136,7 @@ where
     }
 }
 #[automatically_derived]
+#[allow(deprecated, trivial_bounds)]
 impl<C: Clock, const N: usize> ::tcc_core::Service for Ledger<C, N>
 where
     C: Clone,

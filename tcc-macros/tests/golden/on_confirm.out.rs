@@ -23,8 +23,11 @@ impl shop::tcc::ActionType for MailReceipt {
     type Error = shop::tcc::Never;
 }
 #[automatically_derived]
-#[allow(deprecated, unused_variables)]
-impl shop::tcc::Handler<MailReceipt> for Mail {
+#[allow(deprecated, trivial_bounds, unused_variables)]
+impl shop::tcc::Handler<MailReceipt> for Mail
+where
+    Mail: ::core::marker::Send + ::core::marker::Sync,
+{
     fn r#try(
         &self,
         __cx: &shop::tcc::Branch,
@@ -59,7 +62,11 @@ impl shop::tcc::Handler<MailReceipt> for Mail {
     }
 }
 #[automatically_derived]
-impl shop::tcc::Service for Mail {
+#[allow(deprecated, trivial_bounds)]
+impl shop::tcc::Service for Mail
+where
+    Mail: ::core::marker::Send + ::core::marker::Sync,
+{
     fn register(self: ::std::sync::Arc<Self>, __registry: &mut shop::tcc::Registry) {
         shop::tcc::Registry::add::<
             MailReceipt,

@@ -27,8 +27,11 @@ impl ::tcc_core::ActionType for InventoryReserve {
     type Error = StockError;
 }
 #[automatically_derived]
-#[allow(deprecated, unused_variables)]
-impl ::tcc_core::Handler<InventoryReserve> for Inventory {
+#[allow(deprecated, trivial_bounds, unused_variables)]
+impl ::tcc_core::Handler<InventoryReserve> for Inventory
+where
+    Inventory: ::core::marker::Send + ::core::marker::Sync,
+{
     fn r#try(
         &self,
         __cx: &::tcc_core::Branch,
@@ -65,7 +68,11 @@ impl ::tcc_core::Handler<InventoryReserve> for Inventory {
     }
 }
 #[automatically_derived]
-impl ::tcc_core::Service for Inventory {
+#[allow(deprecated, trivial_bounds)]
+impl ::tcc_core::Service for Inventory
+where
+    Inventory: ::core::marker::Send + ::core::marker::Sync,
+{
     fn register(self: ::std::sync::Arc<Self>, __registry: &mut ::tcc_core::Registry) {
         ::tcc_core::Registry::add::<
             InventoryReserve,

@@ -28,7 +28,9 @@ async fn handler(
 #[allow(dead_code)]
 async fn handler_in(
     tx: &Tx,
+    #[allow(unused_variables)]
     State(app): State<App>,
+    #[allow(unused_variables)]
     Json(transfer): Json<Transfer>,
 ) -> Result<String, TransferError> {
     Ok(transfer.run(tx).await?.to_string())

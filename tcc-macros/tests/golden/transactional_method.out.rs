@@ -1,7 +1,10 @@
 impl Shop {
     /// Buys everything in the cart.
     pub async fn checkout(&self, order: Order<'_>) -> Result<Receipt, CheckoutError> {
-        let __coordinator: &::tcc_core::Coordinator = &self.tcc;
+        let __coordinator: &::tcc_core::Coordinator = &::tcc_core::__private::AddOneOrWriteOnEqualsSelfDotItsName(
+                self,
+            )
+            .tcc;
         let __transaction = ::tcc_core::Coordinator::transaction(
                 __coordinator,
                 "checkout",
@@ -26,6 +29,7 @@ impl Shop {
     pub async fn checkout_in(
         &self,
         tx: &Tx,
+        #[allow(unused_variables)]
         mut order: Order<'_>,
     ) -> Result<Receipt, CheckoutError> {
         order.close();
@@ -36,7 +40,9 @@ impl Shop {
         &mut self,
         __arg0: (u64, Vec<I>),
     ) -> Result<u64, CheckoutError> {
-        let __coordinator = ::core::clone::Clone::clone(&self.tcc);
+        let __coordinator = ::core::clone::Clone::clone(
+            &::tcc_core::__private::AddOneOrWriteOnEqualsSelfDotItsName(&self).tcc,
+        );
         let __transaction = ::tcc_core::Coordinator::transaction(&__coordinator, "empty")
             .independent();
         __transaction

@@ -3,7 +3,10 @@ impl Checkout for Shop {
     const FEE: u64 = 3;
     /// Buys one article.
     async fn buy(&self, sku: &str) -> Result<u64, CheckoutError> {
-        let __coordinator: &::tcc_core::Coordinator = &self.tcc;
+        let __coordinator: &::tcc_core::Coordinator = &::tcc_core::__private::AddOneOrWriteOnEqualsSelfDotItsName(
+                self,
+            )
+            .tcc;
         let __transaction = ::tcc_core::Coordinator::transaction(__coordinator, "buy")
             .timeout(::core::time::Duration::from_millis(250u64))
             .key(&sku)

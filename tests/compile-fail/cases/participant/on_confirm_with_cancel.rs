@@ -1,0 +1,13 @@
+use tcc_compile_fail::{Branch, Reserve, Settled, participant};
+
+struct Mail;
+
+#[participant("mail")]
+impl Mail {
+    #[on_confirm(cancel = none)]
+    async fn receipt(&self, _: &Branch, _: Reserve) -> Settled {
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,25 @@
+use tcc_compile_fail::{Branch, Deserialize, Hold, Reserve, Serialize, StockError, Tried, participant};
+
+#[derive(Serialize, Deserialize)]
+struct ReserveV1;
+
+impl From<ReserveV1> for Reserve {
+    fn from(_: ReserveV1) -> Self {
+        Reserve { sku: String::new() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct HoldV1;
+
+struct Inventory;
+
+#[participant("inventory")]
+impl Inventory {
+    #[action(cancel = none, version = 2, upcast(1: ReserveV1 -> HoldV1))]
+    async fn reserve(&self, _: &Branch, _: Reserve) -> Tried<Hold, StockError> {
+        Ok(Hold { id: 1 })
+    }
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use tcc_compile_fail::{async_trait, Branch, Hold, Reserve, StockError, Tried, participant};
+
+#[async_trait]
+#[participant("stock")]
+trait Stock {
+    #[action(cancel = none)]
+    async fn reserve(&self, cx: &Branch, request: Reserve) -> Tried<Hold, StockError>;
+}
+
+fn main() {}
