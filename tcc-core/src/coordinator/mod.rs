@@ -17,6 +17,8 @@
 //! | `participants` | how many calls each bears, and who waits for it to work again |
 //! | `operator` | list, look, cancel, retry, resolve |
 //! | `alert` | stuck and heuristic: calls for help |
+//! | `once` | what is said once |
+//! | `unknown` | actions that only other instances know |
 //! | `tasks`, `handoff` | work that outlives its caller |
 
 mod alert;
@@ -30,6 +32,7 @@ mod gather;
 mod handoff;
 mod keyed;
 mod live;
+mod once;
 mod operator;
 mod participants;
 mod random;
@@ -40,6 +43,7 @@ mod shared;
 mod sweep;
 mod tasks;
 mod tx;
+mod unknown;
 mod write;
 
 use std::sync::Arc;
@@ -55,6 +59,7 @@ pub use operator::{Event, Filter, Operator, OperatorError, Timeline, Transaction
 pub use run::Transaction;
 use shared::Shared;
 pub use tx::{Participant, Tx};
+pub use unknown::UnknownAction;
 
 use crate::protocol::{Group, Status, TxId, fold};
 use crate::store::{StatusStore, StoreError};

@@ -6,4 +6,3 @@ mod life;
 mod operator;
 mod rig;
 mod settling;
-mod writes;

@@ -74,7 +74,7 @@ async fn what_is_unfinished_is_listed_by_filter_and_in_pages() {
 async fn a_log_is_shown_as_a_timeline() {
     let rig = Rig::start().await;
     let id = pay(&rig, "pay", &[works(1), refused()]).await;
-    rig.tcc.settled(id).await.unwrap();
+    rig.settled(id).await;
     let timeline = rig.tcc.operator().timeline(id).await.unwrap().unwrap();
     let said: Vec<&str> = timeline.events.iter().map(|event| event.what.as_str()).collect();
     assert!(said[0].starts_with("begin pay by "), "{said:?}");
@@ -104,7 +104,7 @@ async fn peers_30_an_operator_cancels_what_is_undecided_and_says_why() {
     let id = operator.list(&Filter::new(), None, 1).await.unwrap().items[0].id;
     assert!(matches!(operator.cancel(id, "ada", " ").await, Err(OperatorError::Unsigned)));
     operator.cancel(id, "ada", "wrong price").await.unwrap();
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Cancelled));
+    assert_eq!(rig.settled(id).await, Some(Status::Cancelled));
     assert!(matches!(operator.cancel(id, "ada", "again").await, Err(OperatorError::Illegal { .. })));
     let error = running.await.unwrap().unwrap_err();
     let Error::Branch(tcc_core::BranchError::Transaction(TransactionError::Cancelled { cause, .. })) = error
@@ -134,7 +134,7 @@ async fn peers_20_retry_now_does_not_wait_for_the_backoff() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let before = tokio::time::Instant::now();
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
     assert!(!operator.retry_now(id).await.unwrap(), "there is nothing to retry");
     assert!(matches!(
@@ -147,7 +147,7 @@ async fn peers_20_retry_now_does_not_wait_for_the_backoff() {
 async fn peers_30_a_refused_branch_is_resolved_and_the_reason_kept() {
     let rig = patient().await;
     let id = pay(&rig, "pay", &[works(1), refused()]).await;
-    rig.tcc.settled(id).await.unwrap();
+    rig.settled(id).await;
     let operator = rig.tcc.operator();
     let heuristic = Filter::new().status(Status::Heuristic);
     assert_eq!(operator.list(&heuristic, None, 10).await.unwrap().items[0].id, id);
@@ -180,7 +180,7 @@ async fn what_was_resolved_early_is_finished_with_its_reason() {
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     rig.quiet().await;
     let record = operator.timeline(id).await.unwrap().unwrap().record.unwrap();
     assert!(matches!(record.branches()[1].state, BranchState::Resolved { .. }));
@@ -208,7 +208,7 @@ async fn stuck_and_heuristic_transactions_call_for_help() {
 async fn branches_are_settled_in_reverse_if_asked() {
     let rig = Rig::with(|builder| builder.settle_order(SettleOrder::Reverse)).await;
     let id = pay(&rig, "pay", &[works(1), Move { confirm: Does::FailTimes(12), ..works(2) }, works(3)]).await;
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     let confirmed: Vec<u16> = {
         let calls = rig.bank.calls.lock().unwrap();
         let confirms = calls.iter().filter(|(_, phase)| *phase == Phase::Confirm);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tcc_core::protocol::{BranchKey, Group, Log, Phase, TxId};
+use tcc_core::protocol::{BranchKey, Group, Log, Phase, Status, TxId};
 use tcc_core::store::{
     Append, Claim, Claimed, MemoryStore, Page, Query, Readiness, Stats, StatusStore, StoreError,
 };
@@ -232,6 +232,11 @@ impl Rig {
         self.store.stats(&Group::new("test").unwrap()).await.unwrap().unfinished
     }
 
+    /// Waits until a transaction is settled.
+    pub async fn settled(&self, id: TxId) -> Option<Status> {
+        settled(&self.tcc, id).await
+    }
+
     /// Waits until nothing is unfinished.
     pub async fn quiet(&self) {
         for _ in 0..100_000 {
@@ -241,5 +246,13 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("something is unfinished after 5 000 seconds");
+    }
+}
+
+/// Waits until a transaction is settled; a test whose transaction never is fails, where it would else go on for ever.
+pub async fn settled(tcc: &Coordinator, id: TxId) -> Option<Status> {
+    match tokio::time::timeout(Duration::from_secs(20_000), tcc.settled(id)).await {
+        Ok(answer) => answer.expect("the log can be read"),
+        Err(_) => panic!("{id} is not settled after 20 000 seconds: {:?}", tcc.outcome(id).await),
     }
 }

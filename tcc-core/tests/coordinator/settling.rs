@@ -25,7 +25,7 @@ async fn peers_16_17_a_failing_confirm_is_retried_and_holds_up_no_sibling() {
     let id = pay(&rig, Move { confirm: Does::FailTimes(3), ..works(1) }, works(2)).await;
     // The caller is back; the second branch is confirmed already.
     assert_eq!(rig.bank.phases(id)[1], [Phase::Try, Phase::Confirm]);
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     assert_eq!(rig.bank.phases(id), vec![vec![Phase::Try, Phase::Confirm]; 2]);
     assert_eq!(rig.bank.calls_of(id, Phase::Confirm), 5);
     assert_eq!(rig.bank.calls_of(id, Phase::Cancel), 0);
@@ -35,7 +35,7 @@ async fn peers_16_17_a_failing_confirm_is_retried_and_holds_up_no_sibling() {
 async fn peers_18_it_never_gives_up() {
     let rig = Rig::start().await;
     let id = pay(&rig, Move { confirm: Does::FailTimes(100), ..works(1) }, works(2)).await;
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     assert_eq!(rig.bank.calls_of(id, Phase::Confirm), 102, "the sibling is not confirmed again and again");
     rig.quiet().await;
 }
@@ -49,7 +49,7 @@ async fn peers_1_a_panicking_handler_is_a_failed_attempt() {
     assert!(rig.bank.calls_of(id, Phase::Confirm) > 10);
     // Everything else goes on.
     let other = pay(&rig, works(3), works(4)).await;
-    assert_eq!(rig.tcc.settled(other).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(other).await, Some(Status::Confirmed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +73,7 @@ async fn peers_6_branches_that_hang_hold_up_nobody() {
     }
     let before = tokio::time::Instant::now();
     let other = pay(&rig, works(3), works(4)).await;
-    assert_eq!(rig.tcc.settled(other).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(other).await, Some(Status::Confirmed));
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
 }
 
@@ -81,7 +81,7 @@ async fn peers_6_branches_that_hang_hold_up_nobody() {
 async fn a_refused_confirm_makes_it_heuristic_and_is_kept() {
     let rig = Rig::start().await;
     let id = pay(&rig, Move { confirm: Does::Refuse, ..works(1) }, works(2)).await;
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Heuristic));
+    assert_eq!(rig.settled(id).await, Some(Status::Heuristic));
     tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
     assert_eq!(
         rig.tcc.outcome(id).await.unwrap(),

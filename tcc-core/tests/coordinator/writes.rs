@@ -1,1 +1,0 @@
-//! Writes whose answer is lost.
