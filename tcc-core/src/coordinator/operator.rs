@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::shared::{Shared, chain};
 use super::unknown::UnknownAction;
 use crate::protocol::{
-    BranchId, BranchRecord, BranchState, Cause, Change, Decide, Decision, Entry, Illegal, Log, LogError, Name, Op, Record,
-    Resolve, Settle, Settled, Status, TxId, Verdict, fold,
+    BranchId, BranchRecord, BranchState, Cause, Change, Decide, Decision, Entry, Illegal, Log, LogError,
+    Name, Op, Record, Resolve, Settle, Settled, Status, TxId, Verdict, fold,
 };
 use crate::store::{
     Append, Cursor, Due, DueAge, Listed, Mode, Query, Retain, Select, Stats, StoreError, Unreadable,

@@ -20,8 +20,8 @@ use super::write::Written;
 use super::{random, recovery};
 use crate::participant::{Action, Branch, SettleError};
 use crate::protocol::{
-    BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan,
-    Position, Record, Settle, Settled, Status, Step, TxId, Verdict,
+    BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan, Position, Record,
+    Settle, Settled, Status, Step, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
 
@@ -164,7 +164,8 @@ impl Settling {
     /// The longest time limit of the calls that are to be made.
     fn longest_limit(&self) -> Duration {
         let unsettled = self.record.branches().iter().filter(|branch| !branch.state.is_settled());
-        let known = unsettled.filter_map(|branch| self.shared.registry.action(&branch.action, branch.version));
+        let known =
+            unsettled.filter_map(|branch| self.shared.registry.action(&branch.action, branch.version));
         known.map(|action| self.shared.limit(action)).max().unwrap_or_default()
     }
 

@@ -32,7 +32,9 @@ impl fmt::Display for Change {
                 for Settled { id, phase, verdict } in &settle.settled {
                     match verdict {
                         Verdict::Done => write!(f, ", branch {id} {}", done(*phase))?,
-                        Verdict::Refused(why) => write!(f, ", branch {id} refused its {phase}: {}", OneLine(why))?,
+                        Verdict::Refused(why) => {
+                            write!(f, ", branch {id} refused its {phase}: {}", OneLine(why))?
+                        }
                     }
                 }
                 for Failed { id, attempts, error } in &settle.failed {

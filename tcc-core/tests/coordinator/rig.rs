@@ -26,6 +26,10 @@ pub enum Does {
     Hang,
     /// Fails so many times, then works.
     FailTimes(u32),
+    /// Hangs so many times, then works.
+    HangTimes(u32),
+    /// Fails, and says so in several lines.
+    FailInLines,
     /// Fails until [`Bank::up`].
     WhenUp,
 }
@@ -64,6 +68,18 @@ impl Bank {
             Does::Fail => return Err(std::io::Error::other("broken")),
             Does::Panic => panic!("as told"),
             Does::Hang => std::future::pending::<()>().await,
+            Does::HangTimes(times) => {
+                let hangs = {
+                    let mut failures = self.failures.lock().unwrap();
+                    let hung = failures.entry((cx.key(), cx.phase())).or_default();
+                    *hung += 1;
+                    *hung <= times
+                };
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+            }
+            Does::FailInLines => return Err(std::io::Error::other("one\r\ntwo\u{2028}three\u{1b}[2J")),
             Does::WhenUp if self.up.load(Ordering::SeqCst) => {}
             Does::WhenUp => return Err(std::io::Error::other("down")),
             Does::FailTimes(times) => {

@@ -8,7 +8,7 @@ use tcc_core::store::{MemoryStore, StatusStore};
 use tcc_core::testing::{Call, Fault, FaultStore, Rule};
 use tcc_core::{Coordinator, Tx};
 
-use crate::rig::{Does, Error, Move, Rig, Transfer, works};
+use crate::rig::{Does, Error, Move, Rig, Transfer, settled, works};
 
 async fn pay(rig: &Rig, first: Move, second: Move) -> tcc_core::protocol::TxId {
     let body = async |tx: &Tx| {
@@ -105,12 +105,8 @@ async fn peers_3_a_confirm_longer_than_the_lease_runs_once() {
         };
         let tcc = rig.tcc.clone();
         tokio::spawn(async move { tcc.run("pay", body).await });
-        loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            if let Some((key, _)) = rig.bank.calls.lock().unwrap().first() {
-                break key.tx;
-            }
-        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        rig.bank.calls.lock().unwrap().first().expect("its try is called at once").0.tx
     };
     tokio::time::sleep(Duration::from_secs(50)).await;
     assert_eq!(rig.bank.calls_of(id, Phase::Confirm), 1, "the lease is renewed while its holder lives");
@@ -136,9 +132,13 @@ async fn peers_19_what_a_dead_coordinator_left_undecided_is_cancelled_after_its_
                 };
                 tcc.run("pay", body).await
             });
-            while bank.calls.lock().unwrap().len() < 2 {
+            for _ in 0..10_000 {
+                if bank.calls.lock().unwrap().len() == 2 {
+                    break;
+                }
                 tokio::task::yield_now().await;
             }
+            assert_eq!(bank.calls.lock().unwrap().len(), 2, "both tries are called");
             running.abort();
             bank.calls.lock().unwrap()[0].0.tx
         });
@@ -147,7 +147,7 @@ async fn peers_19_what_a_dead_coordinator_left_undecided_is_cancelled_after_its_
     })
     .join()
     .unwrap();
-    assert_eq!(other.settled(id).await.unwrap(), Some(Status::Cancelled));
+    assert_eq!(settled(&other, id).await, Some(Status::Cancelled));
     assert_eq!(rig.bank.phases(id), [vec![Phase::Try, Phase::Cancel], vec![Phase::Cancel]]);
     rig.quiet().await;
 }
