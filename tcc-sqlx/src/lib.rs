@@ -5,6 +5,10 @@
 //! - [`Fenced`] gives every [`Branch`](tcc_core::Branch) the method `cx.fenced(&pool, async |db| …)`, which runs a phase
 //!   exactly once, and [`Fence`] the step beneath it.
 
+#[cfg_attr(
+    not(feature = "sqlite"),
+    allow(dead_code, unused_imports, reason = "what is the same for every database")
+)]
 mod fence;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

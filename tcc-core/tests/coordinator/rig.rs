@@ -267,8 +267,8 @@ impl Rig {
 
 /// Waits until a transaction is settled; a test whose transaction never is fails, where it would else go on for ever.
 pub async fn settled(tcc: &Coordinator, id: TxId) -> Option<Status> {
-    match tokio::time::timeout(Duration::from_secs(20_000), tcc.settled(id)).await {
+    match tokio::time::timeout(Duration::from_secs(8_000), tcc.settled(id)).await {
         Ok(answer) => answer.expect("the log can be read"),
-        Err(_) => panic!("{id} is not settled after 20 000 seconds: {:?}", tcc.outcome(id).await),
+        Err(_) => panic!("{id} is not settled after 8 000 seconds: {:?}", tcc.outcome(id).await),
     }
 }
