@@ -4,7 +4,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
-use tcc_core::store::MemoryStore;
+use tcc_core::protocol::{Group, Log, TxId};
+use tcc_core::store::{
+    Append, Claim, Claimed, MemoryStore, Page, Query, Readiness, Stats, StatusStore, StoreError, Unreadable,
+};
 use tcc_core::{
     Branch, BranchError, Coordinator, SettleError, Settled, TransactionError, Tried, Tx, participant, refuse,
 };
@@ -94,4 +97,54 @@ async fn payloads_are_never_logged() {
         assert!(text.contains(word), "{word:?} is not in the log:\n{text}");
     }
     assert!(!text.contains(SECRET), "a payload is in the log:\n{text}");
+}
+
+/// A store in which a log can't be read, and is due again at each lease.
+#[derive(Default)]
+struct Damaged {
+    inner: MemoryStore,
+    claims: Arc<Mutex<u32>>,
+}
+
+#[async_trait::async_trait]
+impl StatusStore for Damaged {
+    async fn append(&self, write: &Append) -> Result<(), StoreError> {
+        self.inner.append(write).await
+    }
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        *self.claims.lock().unwrap() += 1;
+        let mut claimed = self.inner.claim(claim).await?;
+        let why = "it is due, and there is no log of it".to_owned();
+        claimed.unreadable.push(Unreadable { id: TxId::from_time(7, [7; 10]), why });
+        claimed.next_due = Some(claim.lease);
+        Ok(claimed)
+    }
+    async fn read(&self, group: &Group, id: TxId) -> Result<Option<Log>, StoreError> {
+        self.inner.read(group, id).await
+    }
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.inner.list(query).await
+    }
+    async fn stats(&self, group: &Group) -> Result<Stats, StoreError> {
+        self.inner.stats(group).await
+    }
+    async fn check(&self) -> Result<Readiness, StoreError> {
+        Ok(Readiness::default())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_read_is_said_once() {
+    let text = Text::default();
+    let writer = text.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let store = Damaged::default();
+    let claims = store.claims.clone();
+    let tcc = Coordinator::builder("till", store).register(Till).start().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+    tcc.shutdown().await;
+    assert!(*claims.lock().unwrap() > 300, "it was met again and again");
+    let text = String::from_utf8(text.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.matches("there is no log of it").count(), 1, "{text}");
 }
