@@ -148,7 +148,7 @@ async fn what_has_changed_since_it_was_read_is_not_finished() {
         finished.push(fence.finish(row).await.unwrap());
     }
     assert_eq!(finished, [false, false, true]);
-    let refused = fence.lasting(HOUR, None, 2).await.unwrap()[1].clone();
+    let refused = fence.lasting(HOUR, None, 1).await.unwrap().remove(0);
     assert_eq!(refused.key, read[1].key);
     assert!(fence.finish(&refused).await.unwrap(), "as it is now");
 }
