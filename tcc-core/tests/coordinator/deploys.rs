@@ -33,15 +33,18 @@ impl ActionType for Wrap {
     type Error = Never;
 }
 
+/// By which generation, of which transaction, which action was settled.
+type Calls = Arc<Mutex<Vec<(u8, TxId, String)>>>;
+
 /// One service, in two generations; remembers what was asked, over both.
 struct Shop {
     generation: u8,
-    settled: Arc<Mutex<Vec<(u8, TxId, String, Phase)>>>,
+    settled: Calls,
 }
 
 impl Shop {
     fn note(&self, cx: &Branch, action: String) {
-        self.settled.lock().unwrap().push((self.generation, cx.tx(), action, cx.phase()));
+        self.settled.lock().unwrap().push((self.generation, cx.tx(), action));
     }
 }
 
@@ -80,7 +83,7 @@ enum Error {
 #[derive(Default)]
 struct Group2 {
     store: Arc<Counting>,
-    settled: Arc<Mutex<Vec<(u8, TxId, String, Phase)>>>,
+    settled: Calls,
 }
 
 impl Group2 {
@@ -92,7 +95,7 @@ impl Group2 {
     /// Of this transaction: by which generation each of its branches was settled, in order.
     fn settled(&self, id: TxId) -> Vec<(u8, String)> {
         let all = self.settled.lock().unwrap();
-        all.iter().filter(|(_, tx, ..)| *tx == id).map(|(by, _, action, _)| (*by, action.clone())).collect()
+        all.iter().filter(|(_, tx, ..)| *tx == id).map(|(by, _, action)| (*by, action.clone())).collect()
     }
 
     /// How many entries the log of a transaction has, and how many it ever had.
