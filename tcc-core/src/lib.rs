@@ -250,7 +250,7 @@ pub mod testing;
 pub use coordinator::{
     Alert, Backoff, BranchError, Builder, ConfigError, Coordinator, Duplicate, Event, Filter,
     KeyedTransaction, Operator, OperatorError, Participant, SettleOrder, StartError, Timeline, Transaction,
-    TransactionError, TransactionInfo, Transactions, Tx,
+    TransactionError, TransactionInfo, Transactions, Tx, UnknownAction,
 };
 pub use participant::{
     ActionType, Branch, Delivered, Delivery, Handler, Intercept, Lost, Never, Payload, Register,

@@ -214,6 +214,33 @@ fn read_log(reply: Result<Value, Failure>) -> Result<Found, Failure> {
     }
 }
 
+/// What became of an id that was to be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forgotten {
+    Yes,
+    Unknown,
+    HasLog,
+}
+
+/// Takes an id without a log out of the indexes.
+pub(crate) async fn forget(
+    connection: &Connection,
+    keys: &ShardKeys,
+    id: TxId,
+) -> Result<Forgotten, StoreError> {
+    let reply = scripts::FORGET
+        .run(connection, 4, 3 * keys.log_len() + 16, |command| {
+            command.arg(3).arg(&keys.due).arg(&keys.kept).arg(keys.log(id));
+        })
+        .await
+        .map_err(Failure::of_write)?;
+    match reply {
+        Value::Int(1) => Ok(Forgotten::Yes),
+        Value::Int(0) => Ok(Forgotten::Unknown),
+        _ => Ok(Forgotten::HasLog),
+    }
+}
+
 /// Makes members of the due index due again later, if nobody else has set them meanwhile.
 pub(crate) async fn park(
     connection: &Connection,

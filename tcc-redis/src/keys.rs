@@ -7,6 +7,8 @@
 //! | `{ns:group:shard}:due` | the unfinished ones by when they are due: a sorted set |
 //! | `{ns:group:shard}:kept` | those kept for ever, all with score 0: a sorted set |
 //!
+//! The number of shards never expires: without it the logs of its group might be looked for in the wrong shards.
+//!
 //! The braces put a shard's logs and indexes into one slot of a cluster, so that one script may write them together.
 
 use tcc_core::protocol::{Group, TxId};

@@ -28,6 +28,24 @@
 //! A log can be read by eye: for every entry its text, the number of entries so far, and its op. Unfinished logs have no time
 //! to live; finished ones have theirs.
 //!
+//! `{ns:group}:shards` has no time to live either, though the group may be empty for long: with another number of shards its
+//! logs would not be found. It is one key of a few bytes for each group that ever wrote; delete it by hand with the group.
+//!
+//! # An id without a log
+//!
+//! An index may come to hold the id of a transaction whose log is not there. The coordinator says so once
+//! (*it is due, and there is no log of it*), [`list`](tcc_core::store::StatusStore::list) shows it among the unreadable, and
+//! it holds up no other. It is never removed by itself, for its cause can't be told from what the server holds:
+//!
+//! - The server refused the log of a new transaction after it had taken its id (out of memory, permissions): nothing ever
+//!   began. Or it refused to take the id of a finished one away, and the tombstone has expired since. Then the id is garbage.
+//! - The server **lost** a log: an eviction in spite of the check, a `DEL` by hand, a damaged file. Then a transaction that
+//!   was unfinished is gone, and its participants may hold what was put aside. A missing log is never an outcome, so nobody
+//!   may conclude that this did not happen.
+//!
+//! So an operator looks: the participants' fences (`compare` lists orphans) tell whether the transaction had effects. Then
+//! [`RedisStore::forget`] takes the id away.
+//!
 //! # What an error means
 //!
 //! [`Unavailable`](tcc_core::store::StoreError::Unavailable) is said only where it is certain that nothing was written: there

@@ -15,6 +15,7 @@ pub(crate) struct Script {
 
 pub(crate) static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/append.lua")));
 pub(crate) static PAGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/page.lua")));
+pub(crate) static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/forget.lua")));
 pub(crate) static PARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/park.lua")));
 
 /// Sent by its source, once, by the check.
@@ -54,7 +55,7 @@ impl Script {
 /// Brings the scripts to a server, so that the first calls find them there.
 pub(crate) fn loading() -> redis::Pipeline {
     let mut pipeline = redis::pipe();
-    for script in [&APPEND, &PAGE, &PARK] {
+    for script in [&APPEND, &PAGE, &PARK, &FORGET] {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.source);
     }
     pipeline

@@ -12,7 +12,7 @@ use crate::batch::{self, Condition};
 use crate::builder::{RedisStoreBuilder, Settings};
 use crate::connection::Connection;
 use crate::error::{ConnectError, Failure};
-use crate::index::{self, Found};
+use crate::index::{self, Forgotten, Found};
 use crate::keys::{self, GroupKeys};
 use crate::{check, claim, list, shards as number_of_shards};
 
@@ -48,6 +48,30 @@ impl RedisStore {
     /// A store with settings of its own, on the server of this URL.
     pub fn builder(url: impl Into<String>) -> RedisStoreBuilder {
         RedisStoreBuilder::new(url.into())
+    }
+
+    /// Forgets a transaction of which the indexes have the id and the server has no log: see
+    /// [what an index may hold](crate#an-id-without-a-log). `false` if no index has it.
+    ///
+    /// For an operator who has found out what became of it: nothing else ever takes such an id away, for a missing log is
+    /// not an outcome. It is checked and removed at once, so a transaction that has a log is never forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] if there is a log of it, or anything else under its key; or as for every write.
+    pub async fn forget(&self, group: &Group, id: TxId) -> Result<bool, StoreError> {
+        let keys = self.inner.keys_to_read(group).await?;
+        match index::forget(&self.inner.connection, keys.of(id), id).await? {
+            Forgotten::Yes => {
+                tracing::warn!(%group, tx = %id, "an id without a log was forgotten");
+                Ok(true)
+            }
+            Forgotten::Unknown => Ok(false),
+            Forgotten::HasLog => {
+                let what =
+                    format!("there is a log of transaction {id}: only an id without one can be forgotten");
+                Err(StoreError::Invalid { what })
+            }
+        }
     }
 
     pub(crate) fn new(connection: Connection, settings: Settings) -> Self {

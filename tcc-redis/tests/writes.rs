@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
 use tcc_core::protocol::{Entry, Group, Position};
-use tcc_core::store::{Append, Due, DueAge, Query, Select, StatusStore, StoreError};
+use tcc_core::store::{Append, Claim, Due, DueAge, Query, Select, StatusStore, StoreError};
 use tcc_redis::RedisStore;
 use tcc_test_servers::RedisServer;
 
@@ -457,4 +459,34 @@ async fn long_logs_are_read_in_parts() {
     let rest = store.claim(&claim(100)).await.unwrap();
     assert_eq!(rest.logs.len(), 8);
     assert!(rest.next_due.is_some_and(|wait| wait > MINUTE / 2), "{:?}", rest.next_due);
+}
+
+#[tokio::test]
+async fn an_id_without_a_log_is_forgotten_when_an_operator_says_so_and_not_before() {
+    let (store, keys) = store_of_its_own().await;
+    store.append(&append(1, Position::START, 1, IN_A_MINUTE)).await.unwrap();
+    store.append(&append(2, Position::START, 1, FOR_EVER)).await.unwrap();
+    for (number, index) in [(3, "due"), (4, "kept")] {
+        ask(shared(), &["ZADD", &format!("{keys}{index}"), "0", &tx(number).to_string()]);
+    }
+    ask(shared(), &["RPUSH", &format!("{keys}{}", tx(5)), "garbage"]);
+    ask(shared(), &["ZADD", &format!("{keys}due"), "0", &tx(5).to_string()]);
+
+    // However often it is claimed, it stays and is reported.
+    for _ in 0..3 {
+        let claimed = store.claim(&Claim { lease: Duration::ZERO, ..claim(10) }).await.unwrap();
+        assert_eq!(claimed.unreadable.iter().filter(|unreadable| unreadable.id == tx(3)).count(), 1);
+    }
+    for number in [1, 2, 5] {
+        let answer = store.forget(&shop(), tx(number)).await;
+        assert!(matches!(answer, Err(StoreError::Invalid { .. })), "{number}: {answer:?}");
+    }
+    for number in [3, 4] {
+        assert!(store.forget(&shop(), tx(number)).await.unwrap());
+        assert!(!store.forget(&shop(), tx(number)).await.unwrap(), "once");
+    }
+    assert_eq!(ask(shared(), &["ZRANGE", &format!("{keys}due"), "0", "-1"]).lines().count(), 2);
+    assert_eq!(ask(shared(), &["ZRANGE", &format!("{keys}kept"), "0", "-1"]), tx(2).to_string());
+    let page = Query { group: shop(), select: Select::Unfinished, cursor: None, limit: 10 };
+    assert_eq!(store.list(&page).await.unwrap().unreadable.len(), 1, "what has no log but garbage");
 }

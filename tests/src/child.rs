@@ -1,10 +1,12 @@
-//! A process that is there to be killed.
+//! A process that is there to be killed, or told to end.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::load::Place;
 
@@ -24,11 +26,17 @@ impl Shopper {
     /// # Panics
     /// If it can't be started.
     pub fn start(program: &str, place: &Place, dir: &Path, name: &str, seed: u64) -> Self {
+        let dir = dir.to_str().expect("a temporary folder has a plain name");
+        Self::start_with(program, &[&place.to_string(), dir, name, &seed.to_string()])
+    }
+
+    /// Starts a program with these arguments, which ends when its standard input does.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    pub fn start_with(program: &str, arguments: &[&str]) -> Self {
         let mut process = Command::new(program)
-            .arg(place.to_string())
-            .arg(dir)
-            .arg(name)
-            .arg(seed.to_string())
+            .args(arguments)
             // It ends when this does.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -51,6 +59,23 @@ impl Shopper {
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("the child process hangs"),
         }
+    }
+
+    /// The next line, if it has said one that was not read yet.
+    pub fn said(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
+    /// SIGTERM, and all that it still says until it has ended.
+    ///
+    /// # Panics
+    /// If it does not end by itself and well, or is silent for a minute before it does.
+    pub fn end(mut self) -> Vec<String> {
+        kill_process(Pid::from_child(&self.process), Signal::TERM).expect("it is ours");
+        let rest = std::iter::from_fn(|| self.line()).collect();
+        let status = self.process.wait().expect("it is ours");
+        assert!(status.success(), "it was told to end, and ended with {status}");
+        rest
     }
 
     /// SIGKILL, and all that it had still said.

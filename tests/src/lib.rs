@@ -2,6 +2,7 @@
 
 pub mod bank;
 pub mod child;
+pub mod generations;
 pub mod load;
 pub mod outages;
 pub mod seed;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use crate::protocol::{ActionName, BranchId, Decision, Name, TxId};
+use crate::protocol::{ActionName, BranchId, Decision, Name, OneLine, TxId};
 
 /// Something that a human should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl fmt::Display for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, name, branch, action, phase, attempts, error } = self;
         write!(f, "{name} {id}: {phase} of branch {branch} ({action})")?;
+        let error = OneLine(error);
         if *attempts == 0 {
             write!(f, " was refused: {error}")
         } else {

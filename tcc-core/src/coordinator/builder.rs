@@ -11,10 +11,12 @@ use super::backoff::Backoff;
 use super::config::{Config, ConfigError, SettleOrder};
 use super::gather::Gather;
 use super::meter::{self, Meter, Operation};
+use super::once::Once;
 use super::participants::Participants;
 use super::shared::Shared;
 use super::tasks::Tasks;
 use super::trace::TraceContext;
+use super::unknown::Unknown;
 use super::{Coordinator, finish, random, recovery, sweep};
 use crate::participant::{Register, RegisterError, Registry};
 use crate::protocol::{Group, NameError, TraceParent};
@@ -180,6 +182,9 @@ impl Builder {
 
     /// Is called when a branch has failed [`alert_after`](Self::alert_after) times. It is retried all the same.
     ///
+    /// Each instance calls once for a branch: also when it takes over one that has failed more often already, be it that
+    /// another instance has called before. [`Alert::id`] and [`Alert::branch`] tell whether two calls are of the same.
+    ///
     /// It must return soon: hand over to a task or a channel what takes time.
     pub fn on_stuck(mut self, hook: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
         self.config.on_stuck = Hook::new(hook);
@@ -238,6 +243,9 @@ impl Builder {
             participants: Participants::of(&self.registry, self.config.calls_at_once),
             registry: self.registry,
             config: self.config,
+            unknown: Unknown::default(),
+            alerted: Once::default(),
+            unreadable: Once::default(),
             owner: random::owner(),
             tasks,
             finished,

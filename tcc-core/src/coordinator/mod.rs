@@ -19,6 +19,8 @@
 //! | `alert` | stuck and heuristic: calls for help |
 //! | `meter` | what is measured |
 //! | `trace` | the trace that a transaction belongs to |
+//! | `once` | what is said once |
+//! | `unknown` | actions that only other instances know |
 //! | `tasks`, `handoff` | work that outlives its caller |
 
 mod alert;
@@ -33,6 +35,7 @@ mod handoff;
 mod keyed;
 mod live;
 mod meter;
+mod once;
 mod operator;
 mod participants;
 pub(crate) mod random;
@@ -44,6 +47,7 @@ mod sweep;
 mod tasks;
 mod trace;
 mod tx;
+mod unknown;
 mod write;
 
 use std::sync::Arc;
@@ -59,6 +63,7 @@ pub use operator::{Event, Filter, Operator, OperatorError, Timeline, Transaction
 pub use run::Transaction;
 use shared::Shared;
 pub use tx::{Participant, Tx};
+pub use unknown::UnknownAction;
 
 use crate::protocol::{Group, Status, TxId, fold};
 use crate::store::{StatusStore, StoreError};

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::meter::Operation;
 use super::shared::{Shared, chain};
+use super::unknown::UnknownAction;
 use crate::protocol::{
-    BranchId, BranchState, Cause, Change, Decide, Decision, Entry, Illegal, Log, LogError, Name, Op, Record,
-    Resolve, Status, TxId, fold,
+    BranchId, BranchRecord, BranchState, Cause, Change, Decide, Decision, Entry, Illegal, Log, LogError,
+    Name, Op, Record, Resolve, Settle, Settled, Status, TxId, Verdict, fold,
 };
 use crate::store::{
     Append, Cursor, Due, DueAge, Listed, Mode, Query, Retain, Select, Stats, StoreError, Unreadable,
@@ -188,6 +189,14 @@ pub enum OperatorError {
         #[source]
         source: LogError,
     },
+    /// Nothing has failed of the branch so far: its participant settles it.
+    #[error("branch {branch} of transaction {id} has not failed: its participant is to settle it")]
+    NotFailed {
+        /// The transaction.
+        id: TxId,
+        /// The branch.
+        branch: BranchId,
+    },
     /// Others wrote to it each time: try again.
     #[error("transaction {id} is being written to: try again")]
     Busy {
@@ -253,6 +262,14 @@ impl<'c> Operator<'c> {
         self.shared
             .limited(Operation::Stats, async { self.shared.store.stats(&self.shared.group).await })
             .await
+    }
+
+    /// The actions that transactions of the group call and **this** instance does not know, by name and version: it has put
+    /// their transactions back for other instances. Empty if it knows all that it has met since it started.
+    ///
+    /// It is normal for a while in a rolling deploy. What goes on longer names what is to be deployed.
+    pub fn unknown_actions(&self) -> Vec<UnknownAction> {
+        self.shared.unknown.actions()
     }
 
     /// The log of a transaction as a timeline; `None` if there is none.
@@ -321,6 +338,51 @@ impl<'c> Operator<'c> {
         };
         self.change(id, change, due).await?;
         tracing::warn!(tx = %id, %branch, who, why, "a refused branch was resolved by an operator");
+        Ok(())
+    }
+
+    /// Refuses a branch in its participant's stead, because nobody will ever settle it: its action is gone for good, or its
+    /// participant is. The branch is then refused, with who and why, and its transaction heuristic once the others are
+    /// settled; [`resolve`](Self::resolve) says later what was done about it.
+    ///
+    /// A call that is under way may still have its effect: look at the participant's data before you resolve it.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotFailed`] if no attempt at it has failed yet; [`OperatorError::Illegal`] if the transaction is
+    /// undecided, or the branch settled.
+    pub async fn refuse(
+        &self,
+        id: TxId,
+        branch: BranchId,
+        who: &str,
+        why: &str,
+    ) -> Result<(), OperatorError> {
+        let (who, why) = signed(who, why)?;
+        let log = self.shared.read(id).await?.ok_or(OperatorError::NotFound { id })?;
+        let record = fold(&log).map_err(|source| OperatorError::Unreadable { id, source })?;
+        let untouched = |branch: &BranchRecord| !branch.state.is_settled() && branch.attempts == 0;
+        if record.decision().is_some() && record.branch(branch).is_some_and(untouched) {
+            return Err(OperatorError::NotFailed { id, branch });
+        }
+        let change = |record: &Record| {
+            let decision = record.decision().unwrap_or(Decision::Cancel);
+            let phase = record.branch(branch).map_or(decision, |branch| branch.phase_two(decision));
+            let verdict = Verdict::Refused(format!("by {who}, for its participant: {why}"));
+            Some(Change::Settle(Settle {
+                settled: vec![Settled { id: branch, phase, verdict }],
+                failed: Vec::new(),
+            }))
+        };
+        let due = |record: &Record| match record.status() {
+            Status::Heuristic => Due::Never { retain: Retain::Forever },
+            Status::Confirmed
+            | Status::Cancelled
+            | Status::Trying
+            | Status::Confirming
+            | Status::Cancelling => Due::In(Duration::ZERO),
+        };
+        self.change(id, change, due).await?;
+        tracing::warn!(tx = %id, %branch, who, why, "a branch was refused by an operator");
         Ok(())
     }
 

@@ -57,8 +57,15 @@ pub(super) async fn run(shared: Weak<Shared>) {
             }
             continue;
         }
+        // Who does not know what it has put back lets the others go first when it is due again.
+        let known_to_others = shared.unknown.within(2 * lease + lease.max(shared.config.backoff.cap));
+        let grace = if known_to_others { lease / 8 } else { Duration::ZERO };
+        let due = async {
+            wait_for_due(&shared, wait).await;
+            tokio::time::sleep(grace).await;
+        };
         tokio::select! {
-            () = wait_for_due(&shared, wait) => {}
+            () = due => {}
             () = shared.look_again.notified() => {}
             () = closing.cancelled() => {}
         }
@@ -97,7 +104,9 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
         shared.limited(Operation::Claim, async { shared.store.claim(&claim).await }).await?;
     for log in unreadable {
         shared.meter.unreadable(WhyUnreadable::Store);
-        tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction until that is put right");
+        if shared.unreadable.first(log.id) {
+            tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction until that is put right");
+        }
     }
     for (id, log) in logs {
         let Ok(slot) = slots.clone().try_acquire_owned() else { break };
@@ -221,6 +230,7 @@ async fn put_back(shared: &Arc<Shared>, id: TxId, log: &Log, error: &LogError) {
         _ => WhyUnreadable::Malformed,
     });
     let due = if newer {
+        shared.unknown.met_newer_format();
         tracing::warn!(tx = %id, error = chain(error), "put back for a newer instance");
         NEWER.delay(times + 1)
     } else {

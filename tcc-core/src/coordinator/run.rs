@@ -81,8 +81,8 @@ impl<'c> Transaction<'c> {
     /// Runs the body: confirms if it returns `Ok`, cancels if it returns `Err`, panics, exceeds the deadline, or if this
     /// future is dropped.
     ///
-    /// Returns when the decision is durable and each branch had its first attempt; what is left goes on in the
-    /// coordinator's tasks. A body that calls no branch never touches the store.
+    /// Returns when the decision is durable and each branch had its first attempt, or at the latest after the longest time
+    /// limit of these calls; what is left goes on in the coordinator's tasks. A body that calls no branch never touches the store.
     ///
     /// # Errors
     /// The body's own error, or a [`TransactionError`]; each says what is certain.

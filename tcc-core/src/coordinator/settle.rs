@@ -16,12 +16,13 @@ use super::finish::{Finish, Message};
 use super::meter::{AlertKind, Reply};
 use super::participants::Waiting;
 use super::shared::{Shared, chain};
+use super::unknown::NotKnown;
 use super::write::Written;
 use super::{random, recovery, trace};
 use crate::participant::{Action, Branch, SettleError};
 use crate::protocol::{
-    ActionName, BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan,
-    Position, Record, Settle, Settled, Status, Step, TraceParent, TxId, Verdict,
+    BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan, Position, Record,
+    Settle, Settled, Status, Step, TraceParent, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
 
@@ -75,7 +76,7 @@ enum NotSettled {
     /// The participant's answer, or that there was none.
     Answer(SettleError),
     /// No participant here knows the action: another instance may.
-    Unknown(UnknownAction),
+    Unknown(NotKnown),
     /// It had not its turn when the coordinator closed.
     Closing,
 }
@@ -115,9 +116,13 @@ impl Settling {
     }
 
     /// Asks every branch once, then returns; what is left goes on in the coordinator's tasks.
+    ///
+    /// Returns at the latest after the longest time limit of the calls: a participant that has no room for one more lets
+    /// its caller wait no longer than one that hangs.
     pub(super) async fn first_attempts(mut self) {
+        let until = Instant::now() + self.longest_limit();
         self.start();
-        let held = self.drive(true).await;
+        let held = self.drive(Some(until)).await;
         if held.is_err() {
             return self.lost();
         }
@@ -135,7 +140,7 @@ impl Settling {
     }
 
     async fn rest(mut self) {
-        match self.drive(false).await {
+        match self.drive(None).await {
             Ok(()) => self.conclude().await,
             Err(LeaseLost) => self.lost(),
         }
@@ -167,9 +172,18 @@ impl Settling {
         self.attempt(step.id, step.phase, Duration::ZERO, true);
     }
 
-    /// Takes answers until there is none to wait for, or until each branch had its first attempt.
-    async fn drive(&mut self, first_only: bool) -> Result<(), LeaseLost> {
-        while !(first_only && self.first_left == 0) {
+    /// The longest time limit of the calls that are to be made.
+    fn longest_limit(&self) -> Duration {
+        let unsettled = self.record.branches().iter().filter(|branch| !branch.state.is_settled());
+        let known =
+            unsettled.filter_map(|branch| self.shared.registry.action(&branch.action, branch.version));
+        known.map(|action| self.shared.limit(action)).max().unwrap_or_default()
+    }
+
+    /// Takes answers until there is none to wait for; or, for a caller who waits until then, until each branch had its
+    /// first attempt.
+    async fn drive(&mut self, caller: Option<Instant>) -> Result<(), LeaseLost> {
+        while !(caller.is_some() && self.first_left == 0) {
             let renew_at = self.since + self.shared.config.lease / 2;
             let later = self.earliest();
             tokio::select! {
@@ -182,6 +196,7 @@ impl Settling {
                     self.resume_later();
                 }
                 () = tokio::time::sleep_until(renew_at) => self.renew().await?,
+                () = tokio::time::sleep_until(caller.unwrap_or(renew_at)), if caller.is_some() => return Ok(()),
             }
         }
         Ok(())
@@ -208,6 +223,7 @@ impl Settling {
             }
             Err(NotSettled::Unknown(error)) => {
                 self.shared.meter.unknown_action(&error.action, error.version);
+                self.shared.unknown.met(self.id, &error.action, error.version);
                 let delay = self.fail(id, phase, attempt, error.to_string());
                 // Long enough for all other instances to have looked when it is due, so that they are as quick as this one.
                 let lease = self.shared.config.lease;
@@ -216,6 +232,7 @@ impl Settling {
             // No attempt was made: at once, for another instance.
             Err(NotSettled::Closing) => return self.put_off(id, phase, Duration::ZERO),
         };
+        self.shared.alerted.forget(&(self.id, id));
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.settled.push(Settled { id, phase, verdict });
         self.shared.meter.has(self.id, || self.is_stuck());
@@ -227,9 +244,15 @@ impl Settling {
     /// Notes a failed attempt, and says how long to wait before the next.
     fn fail(&mut self, id: BranchId, phase: Decision, attempts: u32, error: String) -> Duration {
         let error = shorten(error);
-        if attempts == self.shared.config.alert_after {
+        let alert_after = self.shared.config.alert_after;
+        // Once, however many attempts there were already when it was taken over from another.
+        let first = attempts >= alert_after && self.shared.alerted.first((self.id, id));
+        if first || attempts == alert_after {
             tracing::error!(tx = %self.id, branch = %id, %phase, attempts, error, "a transaction is stuck; it is still retried");
             self.alert(AlertKind::Stuck, id, phase, attempts, &error);
+        } else if !self.knows(id) {
+            // That is said once for all of its kind.
+            tracing::debug!(tx = %self.id, branch = %id, %phase, attempts, error, "a branch is put back");
         } else {
             tracing::warn!(tx = %self.id, branch = %id, %phase, attempts, error, "a branch is to be settled again");
         }
@@ -237,6 +260,12 @@ impl Settling {
         self.progress.failed.push(Failed { id, attempts, error });
         self.shared.meter.has(self.id, || self.is_stuck());
         self.shared.config.backoff.delay(attempts)
+    }
+
+    /// Whether a participant here handles a branch.
+    fn knows(&self, id: BranchId) -> bool {
+        let branch = self.record.branch(id);
+        branch.is_some_and(|branch| self.shared.registry.action(&branch.action, branch.version).is_some())
     }
 
     fn alert(&self, kind: AlertKind, id: BranchId, phase: Decision, attempts: u32, error: &str) {
@@ -399,10 +428,12 @@ impl Settling {
         held
     }
 
-    /// PEERS 37: the next success of a participant wakes what waits for it.
+    /// PEERS 37: the next success of a participant wakes what waits for it. What is unknown here does not become known by
+    /// that: woken, it would only be due later for those who know it.
     fn wait_for_participants(&self) {
         let waiting = Waiting { id: self.id, position: self.position };
-        for branch in self.record.branches().iter().filter(|branch| !branch.state.is_settled()) {
+        let waits = |branch: &&BranchRecord| !branch.state.is_settled() && self.knows(branch.id);
+        for branch in self.record.branches().iter().filter(waits) {
             if let Some(participant) = self.shared.participants.of_action(&branch.action) {
                 participant.wait(waiting);
             }
@@ -492,7 +523,7 @@ impl Call {
     async fn make(&self) -> Result<(), NotSettled> {
         let Some(action) = self.shared.registry.action(&self.branch.action, self.branch.version) else {
             let (action, version) = (self.branch.action.clone(), self.branch.version);
-            return Err(NotSettled::Unknown(UnknownAction { action, version }));
+            return Err(NotSettled::Unknown(NotKnown { action, version }));
         };
         let participant = self.shared.participants.of_action(action.name());
         // Waiting for its turn does not count as its time.
@@ -539,16 +570,6 @@ impl Shared {
     pub(super) fn limit(&self, action: &Action) -> Duration {
         action.timeout().unwrap_or(self.config.call_timeout)
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "no participant registered here handles {action} version {version}: register it, or run an instance of the group \
-     that has it"
-)]
-struct UnknownAction {
-    action: ActionName,
-    version: u16,
 }
 
 fn shorten(mut text: String) -> String {

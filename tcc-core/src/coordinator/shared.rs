@@ -10,11 +10,13 @@ use super::config::Config;
 use super::finish::Message;
 use super::gather::Gather;
 use super::meter::{Meter, Operation};
+use super::once::Once;
 use super::participants::Participants;
 use super::random;
 use super::tasks::Tasks;
+use super::unknown::Unknown;
 use crate::participant::Registry;
-use crate::protocol::{Change, Entry, Group, Log, Op, Owner, TxId};
+use crate::protocol::{BranchId, Change, Entry, Group, Log, Op, Owner, TxId};
 use crate::store::{StatusStore, StoreError};
 
 pub(super) struct Shared {
@@ -23,6 +25,12 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) participants: Participants,
     pub(super) config: Config,
+    /// Which actions are called that are not registered here.
+    pub(super) unknown: Unknown,
+    /// Which branches were called for help about.
+    pub(super) alerted: Once<(TxId, BranchId)>,
+    /// Which logs were said to be unreadable.
+    pub(super) unreadable: Once<TxId>,
     /// The identity of this start of this coordinator.
     pub(super) owner: Owner,
     pub(super) tasks: Tasks,

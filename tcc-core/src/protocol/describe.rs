@@ -1,6 +1,6 @@
 //! A change in words, for an operator: one line, without payloads.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::change::{Change, Decision, Enlisted, Failed, Output, Settled, Verdict};
 
@@ -25,7 +25,7 @@ impl fmt::Display for Change {
             Self::Decide(decide) => {
                 write!(f, "decide {}", decide.decision)?;
                 if let Some(cause) = &decide.cause {
-                    write!(f, " ({cause})")?;
+                    write!(f, " ({})", OneLine(&cause.to_string()))?;
                 }
                 enlisted(f, &decide.branches)?;
                 acknowledged(f, &decide.outputs)
@@ -35,17 +35,20 @@ impl fmt::Display for Change {
                 for Settled { id, phase, verdict } in &settle.settled {
                     match verdict {
                         Verdict::Done => write!(f, ", branch {id} {}", done(*phase))?,
-                        Verdict::Refused(why) => write!(f, ", branch {id} refused its {phase}: {why}")?,
+                        Verdict::Refused(why) => {
+                            write!(f, ", branch {id} refused its {phase}: {}", OneLine(why))?
+                        }
                     }
                 }
                 for Failed { id, attempts, error } in &settle.failed {
-                    write!(f, ", branch {id} failed {attempts} times: {error}")?;
+                    write!(f, ", branch {id} failed {attempts} times: {}", OneLine(error))?;
                 }
                 Ok(())
             }
             Self::Claim(claim) => write!(f, "claim by {}", claim.by),
             Self::Resolve(resolve) => {
-                write!(f, "branch {} resolved by {}: {}", resolve.id, resolve.who, resolve.why)
+                let (who, why) = (OneLine(&resolve.who), OneLine(&resolve.why));
+                write!(f, "branch {} resolved by {who}: {why}", resolve.id)
             }
             Self::Snapshot(snapshot) => {
                 let record = snapshot.record();
@@ -59,6 +62,22 @@ impl fmt::Display for Change {
                 }
             }
         }
+    }
+}
+
+/// A text that others wrote, on one line: line breaks and other control characters are spelt out.
+pub(crate) struct OneLine<'t>(pub(crate) &'t str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\u{2028}' | '\u{2029}' => write!(f, "{}", character.escape_default())?,
+                character if character.is_control() => write!(f, "{}", character.escape_default())?,
+                character => f.write_char(character)?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -51,11 +51,16 @@ impl fmt::Debug for TxId {
 impl FromStr for TxId {
     type Err = ParseIdError;
 
-    /// Takes the 32 digits, and the hyphenated form as well.
+    /// Takes the 32 lower-case digits, and the same with a UUID's four hyphens; no braces, no `urn:uuid:`, no capitals: one
+    /// id is to be found by one text.
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let form = matches!(text.len(), 32 | 36)
+            && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
         Uuid::try_parse(text)
+            .ok()
+            .filter(|_| form)
             .map(Self)
-            .map_err(|_| ParseIdError { expected: "a transaction id: 32 hexadecimal digits" })
+            .ok_or(ParseIdError { expected: "a transaction id: 32 lower-case hexadecimal digits" })
     }
 }
 
@@ -249,7 +254,25 @@ mod tests {
         for text in ["", "ff", "00000000000000FF", "+0000000000000ff", "00000000000000ff0"] {
             assert!(text.parse::<Op>().is_err(), "{text:?}");
         }
-        assert!("xyz".parse::<TxId>().is_err());
+        let id = "0192f0c1a0b070008000000000000001";
+        let hyphenated = "0192f0c1-a0b0-7000-8000-000000000001";
+        assert_eq!(hyphenated.parse::<TxId>(), id.parse::<TxId>());
+        assert_eq!(id.parse::<TxId>().unwrap().to_string(), id);
+        for text in [
+            "xyz",
+            "",
+            "0192F0C1A0B070008000000000000001",
+            "0192F0C1-A0B0-7000-8000-000000000001",
+            "{0192f0c1-a0b0-7000-8000-000000000001}",
+            "urn:uuid:0192f0c1-a0b0-7000-8000-000000000001",
+            "0192f0c1-a0b07000-8000-000000000001",
+            "0192f0c1a-0b0-7000-8000-000000000001",
+            " 0192f0c1a0b07000800000000000000",
+            "0192f0c1a0b070008000000000000001\n",
+        ] {
+            let error = text.parse::<TxId>().expect_err(text);
+            assert_eq!(error.to_string(), "expected a transaction id: 32 lower-case hexadecimal digits");
+        }
         assert!("0192f0c1a0b070008000000000000000".parse::<BranchKey>().is_err());
         assert!("0192f0c1a0b070008000000000000000-70000".parse::<BranchKey>().is_err());
     }

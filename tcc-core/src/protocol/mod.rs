@@ -27,6 +27,7 @@ pub use change::{
     Begin, Cause, Change, Claim, Decide, Decision, Enlist, Enlisted, Failed, Key, Output, Resolve, Settle,
     Settled, Verdict,
 };
+pub(crate) use describe::OneLine;
 pub use doubt::{Doubt, judge};
 pub use encoding::{FORMAT_VERSION, LogError, MalformedEntry};
 pub use id::{BranchId, BranchKey, Op, Owner, ParseIdError, Run, TxId};

@@ -1,6 +1,7 @@
 //! The coordinator on the memory store and on paused time.
 
 mod crowds;
+mod deploys;
 mod keys;
 mod life;
 mod operator;

@@ -74,7 +74,7 @@ async fn what_is_unfinished_is_listed_by_filter_and_in_pages() {
 async fn a_log_is_shown_as_a_timeline() {
     let rig = Rig::start().await;
     let id = pay(&rig, "pay", &[works(1), refused()]).await;
-    rig.tcc.settled(id).await.unwrap();
+    rig.settled(id).await;
     let timeline = rig.tcc.operator().timeline(id).await.unwrap().unwrap();
     let said: Vec<&str> = timeline.events.iter().map(|event| event.what.as_str()).collect();
     assert!(said[0].starts_with("begin pay by "), "{said:?}");
@@ -104,7 +104,7 @@ async fn peers_30_an_operator_cancels_what_is_undecided_and_says_why() {
     let id = operator.list(&Filter::new(), None, 1).await.unwrap().items[0].id;
     assert!(matches!(operator.cancel(id, "ada", " ").await, Err(OperatorError::Unsigned)));
     operator.cancel(id, "ada", "wrong price").await.unwrap();
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Cancelled));
+    assert_eq!(rig.settled(id).await, Some(Status::Cancelled));
     assert!(matches!(operator.cancel(id, "ada", "again").await, Err(OperatorError::Illegal { .. })));
     let error = running.await.unwrap().unwrap_err();
     let Error::Branch(tcc_core::BranchError::Transaction(TransactionError::Cancelled { cause, .. })) = error
@@ -134,7 +134,7 @@ async fn peers_20_retry_now_does_not_wait_for_the_backoff() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let before = tokio::time::Instant::now();
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
     assert!(!operator.retry_now(id).await.unwrap(), "there is nothing to retry");
     assert!(matches!(
@@ -186,7 +186,7 @@ async fn peers_20_retry_now_settles_the_one_that_was_named() {
 async fn peers_30_a_refused_branch_is_resolved_and_the_reason_kept() {
     let rig = patient().await;
     let id = pay(&rig, "pay", &[works(1), refused()]).await;
-    rig.tcc.settled(id).await.unwrap();
+    rig.settled(id).await;
     let operator = rig.tcc.operator();
     let heuristic = Filter::new().status(Status::Heuristic);
     assert_eq!(operator.list(&heuristic, None, 10).await.unwrap().items[0].id, id);
@@ -219,7 +219,7 @@ async fn what_was_resolved_early_is_finished_with_its_reason() {
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     rig.quiet().await;
     let record = operator.timeline(id).await.unwrap().unwrap().record.unwrap();
     assert!(matches!(record.branches()[1].state, BranchState::Resolved { .. }));
@@ -243,11 +243,116 @@ async fn stuck_and_heuristic_transactions_call_for_help() {
     assert_eq!(*calls.lock().unwrap(), ["heuristic second 0", "stuck first 3"]);
 }
 
+/// A deploy that alerts sooner, or an instance that takes over what has failed often already: neither passes over it, and
+/// neither tells of it at each attempt.
+#[tokio::test(start_paused = true)]
+async fn what_is_stuck_already_calls_for_help_once_per_instance() {
+    let rig = Rig::with(|builder| builder.alert_after(1000)).await;
+    let id = pay(&rig, "pay", &[stuck()]).await;
+    for _ in 0..1_000 {
+        if rig.bank.calls_of(id, Phase::Confirm) > 20 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    rig.tcc.shutdown().await;
+    let before = rig.bank.calls_of(id, Phase::Confirm);
+    let alerts = Arc::new(Mutex::new(Vec::new()));
+    let seen = alerts.clone();
+    let next = tcc_core::Coordinator::builder("test", rig.store.clone())
+        .register(rig.bank.clone())
+        .alert_after(3)
+        .on_stuck(move |alert| seen.lock().unwrap().push(alert.attempts))
+        .start()
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    assert!(rig.bank.calls_of(id, Phase::Confirm) > before + 10, "it is retried all the same");
+    let alerts = alerts.lock().unwrap().clone();
+    assert!(alerts.len() == 1 && alerts[0] > 20, "{alerts:?}");
+    next.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_waits_no_longer_for_room_than_a_call_may_take() {
+    for order in [SettleOrder::Concurrent, SettleOrder::Reverse] {
+        let rig = Rig::with(|builder| {
+            builder.calls_at_once(1).call_timeout(Duration::from_secs(2)).settle_order(order)
+        })
+        .await;
+        let slow = || Move { confirm: Does::HangTimes(1), ..works(1) };
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let tcc = rig.tcc.clone();
+            callers.spawn(async move {
+                let began = std::sync::Mutex::new(tokio::time::Instant::now());
+                let body = async |tx: &Tx| {
+                    tx.call::<Transfer>(slow()).await?;
+                    tx.call::<Transfer>(slow()).await?;
+                    *began.lock().unwrap() = tokio::time::Instant::now();
+                    Ok::<_, Error>(tx.id())
+                };
+                let id = tcc.run("pay", body).await.unwrap();
+                (id, began.into_inner().unwrap().elapsed())
+            });
+        }
+        let mut longest = Duration::ZERO;
+        let mut ids = Vec::new();
+        while let Some(caller) = callers.join_next().await {
+            let (id, waited) = caller.unwrap();
+            longest = longest.max(waited);
+            ids.push(id);
+        }
+        assert_eq!(longest, Duration::from_secs(2), "{order:?}");
+        // The wait goes on in the background.
+        for id in ids {
+            assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_one_line_whatever_others_wrote() {
+    let rig = Rig::with(|builder| builder.alert_after(1)).await;
+    let id = pay(&rig, "pay", &[Move { confirm: Does::FailInLines, ..works(1) }]).await;
+    let branch = BranchId::new(0);
+    let operator = rig.tcc.operator();
+    for _ in 0..1_000 {
+        match operator.refuse(id, branch, "ada\nlovelace", "no\nway").await {
+            Ok(()) => break,
+            Err(OperatorError::NotFailed { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    operator.resolve(id, branch, "ada\nlovelace", "by\nhand").await.unwrap();
+    let timeline = operator.timeline(id).await.unwrap().unwrap();
+    let said: Vec<&str> = timeline.events.iter().map(|event| event.what.as_str()).collect();
+    assert!(said.iter().any(|line| line.contains(r"one\r\ntwo\u{2028}three\u{1b}[2J")), "{said:#?}");
+    assert!(
+        said.iter().any(|line| line.contains(r"by ada\nlovelace, for its participant: no\nway")),
+        "{said:#?}"
+    );
+    assert!(said.iter().any(|line| line.contains(r"resolved by ada\nlovelace: by\nhand")), "{said:#?}");
+    for line in said {
+        assert!(!line.contains(|c: char| c.is_control() || c == '\u{2028}'), "{line:?}");
+    }
+    // What an operator cancels is told in the same way.
+    let cause = tcc_core::protocol::Cause::Operator { who: "a\nb".into(), why: "c\rd".into() };
+    let decide = tcc_core::protocol::Change::Decide(tcc_core::protocol::Decide {
+        decision: tcc_core::protocol::Decision::Cancel,
+        branches: Vec::new(),
+        outputs: Vec::new(),
+        cause: Some(cause),
+        value: None,
+    });
+    assert_eq!(decide.to_string(), r"decide cancel (cancelled by a\nb: c\rd)");
+}
+
 #[tokio::test(start_paused = true)]
 async fn branches_are_settled_in_reverse_if_asked() {
     let rig = Rig::with(|builder| builder.settle_order(SettleOrder::Reverse)).await;
     let id = pay(&rig, "pay", &[works(1), Move { confirm: Does::FailTimes(12), ..works(2) }, works(3)]).await;
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     let confirmed: Vec<u16> = {
         let calls = rig.bank.calls.lock().unwrap();
         let confirms = calls.iter().filter(|(_, phase)| *phase == Phase::Confirm);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tcc_core::protocol::{BranchKey, Group, Log, Phase, TxId};
+use tcc_core::protocol::{BranchKey, Group, Log, Phase, Status, TxId};
 use tcc_core::store::{
     Append, Claim, Claimed, MemoryStore, Page, Query, Readiness, Stats, StatusStore, StoreError,
 };
@@ -28,6 +28,10 @@ pub enum Does {
     Hang,
     /// Fails so many times, then works.
     FailTimes(u32),
+    /// Hangs so many times, then works.
+    HangTimes(u32),
+    /// Fails, and says so in several lines.
+    FailInLines,
     /// Fails until [`Bank::up`].
     WhenUp,
 }
@@ -67,6 +71,18 @@ impl Bank {
             Does::Fail => return Err(std::io::Error::other("broken")),
             Does::Panic => panic!("as told"),
             Does::Hang => std::future::pending::<()>().await,
+            Does::HangTimes(times) => {
+                let hangs = {
+                    let mut failures = self.failures.lock().unwrap();
+                    let hung = failures.entry((cx.key(), cx.phase())).or_default();
+                    *hung += 1;
+                    *hung <= times
+                };
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+            }
+            Does::FailInLines => return Err(std::io::Error::other("one\r\ntwo\u{2028}three\u{1b}[2J")),
             Does::WhenUp if self.up.load(Ordering::SeqCst) => {}
             Does::WhenUp => return Err(std::io::Error::other("down")),
             Does::FailTimes(times) => {
@@ -238,6 +254,11 @@ impl Rig {
         self.store.stats(&Group::new("test").unwrap()).await.unwrap().unfinished
     }
 
+    /// Waits until a transaction is settled.
+    pub async fn settled(&self, id: TxId) -> Option<Status> {
+        settled(&self.tcc, id).await
+    }
+
     /// Waits until nothing is unfinished.
     pub async fn quiet(&self) {
         for _ in 0..100_000 {
@@ -247,5 +268,13 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("something is unfinished after 5 000 seconds");
+    }
+}
+
+/// Waits until a transaction is settled; a test whose transaction never is fails, where it would else go on for ever.
+pub async fn settled(tcc: &Coordinator, id: TxId) -> Option<Status> {
+    match tokio::time::timeout(Duration::from_secs(8_000), tcc.settled(id)).await {
+        Ok(answer) => answer.expect("the log can be read"),
+        Err(_) => panic!("{id} is not settled after 8 000 seconds: {:?}", tcc.outcome(id).await),
     }
 }

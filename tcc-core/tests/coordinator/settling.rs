@@ -49,7 +49,7 @@ async fn peers_17_a_failing_branch_holds_up_no_sibling() {
     let id = pay(&rig, Move { confirm: Does::FailTimes(3), ..works(1) }, works(2)).await;
     // The caller is back; the second branch is confirmed already.
     assert_eq!(rig.bank.phases(id)[1], [Phase::Try, Phase::Confirm]);
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     assert_eq!(rig.bank.phases(id), vec![vec![Phase::Try, Phase::Confirm]; 2]);
     assert_eq!(rig.bank.calls_of(id, Phase::Confirm), 5);
 
@@ -78,7 +78,7 @@ async fn peers_18_it_never_gives_up_and_calls_for_help() {
     .await;
     let stuck = pay(&rig, Move { confirm: Does::WhenUp, ..works(1) }, works(2)).await;
     let id = pay(&rig, Move { confirm: Does::FailTimes(100), ..works(1) }, works(2)).await;
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(id).await, Some(Status::Confirmed));
     assert_eq!(rig.bank.calls_of(id, Phase::Confirm), 102, "the sibling is not confirmed again and again");
     tokio::time::sleep(Duration::from_secs(10 * 3600)).await;
     let asked = rig.bank.calls_of(stuck, Phase::Confirm);
@@ -114,7 +114,7 @@ async fn peers_01_a_panicking_handler_is_a_failed_attempt() {
     assert!(error.contains("panicked: as told"), "{error}");
     // Everything else goes on.
     let other = pay(&rig, works(3), works(4)).await;
-    assert_eq!(rig.tcc.settled(other).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(other).await, Some(Status::Confirmed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,7 +138,7 @@ async fn peers_06_branches_that_hang_hold_up_nobody() {
     }
     let before = tokio::time::Instant::now();
     let other = pay(&rig, works(3), works(4)).await;
-    assert_eq!(rig.tcc.settled(other).await.unwrap(), Some(Status::Confirmed));
+    assert_eq!(rig.settled(other).await, Some(Status::Confirmed));
     assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
 }
 
@@ -146,7 +146,7 @@ async fn peers_06_branches_that_hang_hold_up_nobody() {
 async fn a_refused_confirm_makes_it_heuristic_and_is_kept() {
     let rig = Rig::start().await;
     let id = pay(&rig, Move { confirm: Does::Refuse, ..works(1) }, works(2)).await;
-    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Heuristic));
+    assert_eq!(rig.settled(id).await, Some(Status::Heuristic));
     tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
     assert_eq!(
         rig.tcc.outcome(id).await.unwrap(),
@@ -170,12 +170,8 @@ async fn peers_03_a_confirm_longer_than_the_lease_runs_once() {
         };
         let tcc = rig.tcc.clone();
         tokio::spawn(async move { tcc.run("pay", body).await });
-        loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            if let Some((key, _)) = rig.bank.calls.lock().unwrap().first() {
-                break key.tx;
-            }
-        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        rig.bank.calls.lock().unwrap().first().expect("its try is called at once").0.tx
     };
     tokio::time::sleep(Duration::from_secs(50)).await;
     assert_eq!(rig.bank.calls_of(id, Phase::Confirm), 1, "the lease is renewed while its holder lives");
@@ -237,9 +233,13 @@ async fn peers_19_what_a_dead_coordinator_left_undecided_is_cancelled_after_its_
                 };
                 tcc.run("pay", body).await
             });
-            while bank.calls.lock().unwrap().len() < 2 {
+            for _ in 0..10_000 {
+                if bank.calls.lock().unwrap().len() == 2 {
+                    break;
+                }
                 tokio::task::yield_now().await;
             }
+            assert_eq!(bank.calls.lock().unwrap().len(), 2, "both tries are called");
             running.abort();
             bank.calls.lock().unwrap()[0].0.tx
         });

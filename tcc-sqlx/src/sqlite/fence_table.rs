@@ -19,7 +19,7 @@ use crate::fence::{FenceError, FenceRow, FenceState, from_millis, to_millis};
 /// do it twice. [`compare`](Self::compare) looks up their transactions in the status store.
 ///
 /// So a participant calls, every hour or so: `compare` with an age of an hour, then `purge` of what began more than a
-/// day ago.
+/// day ago. [`keep_tidy`](Self::keep_tidy) does both for as long as it runs; **nothing does so by itself**.
 #[derive(Debug, Clone)]
 pub struct SqliteFence {
     pool: SqlitePool,
@@ -94,11 +94,7 @@ impl SqliteFence {
         after: Option<&FenceRow>,
         limit: usize,
     ) -> Result<Vec<FenceRow>, FenceError> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "begin times are of wall clocks, and so is an age of theirs"
-        )]
-        let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = ago(age);
         let (begun, tx, branch, run) = after.map_or((i64::MIN, String::new(), -1, String::new()), |row| {
             let FenceRow { begun, key, .. } = row;
             (to_millis(*begun), key.tx.to_string(), i64::from(key.branch.number()), run_text(*key))
@@ -140,19 +136,28 @@ impl SqliteFence {
     /// # Errors
     /// What the database said.
     pub async fn finish(&self, row: &FenceRow) -> Result<bool, FenceError> {
-        let (state, refused_in) = columns(row.state);
+        Ok(self.finish_all(&[row]).await? == 1)
+    }
+
+    /// Finishes rows by one statement, and says how many were still as they were read.
+    async fn finish_all(&self, rows: &[&FenceRow]) -> Result<u64, FenceError> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let rows = rows.iter().map(|row| {
+            let (state, refused_in) = columns(row.state);
+            serde_json::json!([row.key.tx, row.key.branch.number(), run_text(row.key), state, refused_in])
+        });
         let done = sqlx::query(
-            "UPDATE tcc_fence SET finished = 1 WHERE tx = ? AND branch = ? AND run = ? AND state = ? AND refused_in IS ?",
+            "UPDATE tcc_fence SET finished = 1 FROM json_each(?) AS row \
+             WHERE tx = row.value ->> 0 AND branch = row.value ->> 1 AND run = row.value ->> 2 \
+               AND state = row.value ->> 3 AND refused_in IS row.value ->> 4",
         )
-        .bind(row.key.tx.to_string())
-        .bind(i64::from(row.key.branch.number()))
-        .bind(run_text(row.key))
-        .bind(state)
-        .bind(refused_in)
+        .bind(serde_json::Value::from_iter(rows).to_string())
         .execute(&self.pool)
         .await
         .map_err(explain)?;
-        Ok(done.rows_affected() == 1)
+        Ok(done.rows_affected())
     }
 
     /// Looks up the transactions of [`lasting`](Self::lasting) rows in the status store, in all groups whose
@@ -162,7 +167,7 @@ impl SqliteFence {
     /// `age` must be longer than any transaction and any lingering call takes; an hour is a good choice.
     ///
     /// # Errors
-    /// What the database or the store said. What was finished before stays so.
+    /// What the database or the store said. What was found before is finished all the same.
     pub async fn compare(
         &self,
         store: &(impl StatusStore + ?Sized),
@@ -176,19 +181,36 @@ impl SqliteFence {
             next: (rows.len() == limit).then(|| rows.last().cloned()).flatten(),
             ..Compared::default()
         };
-        for row in rows {
-            let needed = needed(store, groups, row.key).await?;
-            match (needed, row.state) {
-                (true, _) => {}
+        let (mut over, mut failure) = (Vec::new(), None);
+        for row in &rows {
+            match (needed(store, groups, row.key).await, row.state) {
+                (Ok(true), _) => {}
                 // Its effect was neither confirmed nor cancelled: not to be swept under the carpet.
-                (false, FenceState::Tried) => compared.orphans.push(row),
-                (false, FenceState::Confirmed | FenceState::Cancelled | FenceState::Refused { .. }) => {
-                    compared.finished += u64::from(self.finish(&row).await?);
+                (Ok(false), FenceState::Tried) => compared.orphans.push(row.clone()),
+                (Ok(false), FenceState::Confirmed | FenceState::Cancelled | FenceState::Refused { .. }) => {
+                    over.push(row);
+                }
+                (Err(error), _) => {
+                    failure = Some(error);
+                    break;
                 }
             }
         }
-        Ok(compared)
+        compared.finished = self.finish_all(&over).await?;
+        match failure {
+            None => Ok(compared),
+            Some(error) => Err(error.into()),
+        }
     }
+}
+
+/// The time of begin of what is of this age.
+pub(super) fn ago(age: Duration) -> SystemTime {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "begin times are of wall clocks, and so is an age of theirs"
+    )]
+    SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Whether a transaction may still call: it is there, and not confirmed or cancelled to its end.
