@@ -31,17 +31,27 @@
 //!
 //! A failure names the promise of the contract that broke, what was found, and how to mend it. [`store_cases`] gives
 //! the same cases as a table, for a harness of one's own.
+//!
+//! Some promises can only be held to by who reaches behind the store: what it does with logs that can't be read, when
+//! its clock jumps, with a million logs in it. A fixture that implements [`Damage`], [`ClockAhead`], [`ClockBack`] or
+//! [`Metered`] says so, and gets those cases too: `store_suite!(Memory: Damage + Metered, start_paused = true)`.
 
+mod case;
 mod cases;
 mod fault;
 mod fault_participant;
+mod hooks;
 mod plan;
+mod promise;
 mod suite;
 
+pub use case::{Case, run_store_case, store_cases};
 pub use fault::FaultStore;
 pub use fault_participant::{CallFault, CallFaults, CallRule, FaultParticipant, LateAnswer, Struck};
+pub use hooks::{ClockAhead, ClockBack, Damage, Hook, Hooks, Metered};
 pub use plan::{Call, Fault, FaultKind, Faults, Rates, Rule, Until};
-pub use suite::{Broken, Case, StoreFixture, Suite, run_store_case, store_cases};
+pub use promise::Broken;
+pub use suite::{StoreFixture, Suite};
 
 #[doc(inline)]
 pub use crate::store_suite;
