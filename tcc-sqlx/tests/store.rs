@@ -362,6 +362,21 @@ async fn a_clock_set_back_puts_off_nothing() {
 }
 
 #[tokio::test]
+async fn a_clock_set_back_does_not_stand_still_while_nobody_writes() {
+    let file = File::new();
+    let store = file.open().await;
+    let write = Append { due: Due::In(Duration::from_millis(300)), ..append(id(1), Position::START, 1) };
+    store.append(&write).await.unwrap();
+    // The host's clock, an hour back: it comes into the store's by this sum alone.
+    file.execute("UPDATE tcc_clock SET ahead_ms = ahead_ms - 3600000").await;
+    let began = std::time::Instant::now();
+    while store.claim(&claim(2, 10)).await.unwrap().logs.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the store's clock stands still");
+        store.due_soon(&group(), Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_finished_is_swept_and_nothing_else() {
     let file = File::new();
     let store = file.open().await;
