@@ -1,22 +1,32 @@
 //! The SQLite store against the contract of every store.
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tcc_core::protocol::{Group, TxId};
 use tcc_core::store::{Append, Due};
 use tcc_core::testing::{ClockAhead, ClockBack, Damage, Metered, StoreFixture};
 use tcc_sqlx::sqlite::SqliteStore;
+use tokio::sync::Mutex;
 
-struct Sqlite(tempfile::TempDir);
+struct Sqlite {
+    folder: tempfile::TempDir,
+    /// A connection that fills the file, and need not keep it through a crash.
+    filling: Mutex<Option<SqliteConnection>>,
+}
 
 impl Sqlite {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("tcc.db")
+    }
+
     /// A connection past the store.
     async fn sql(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(self.0.path().join("tcc.db"));
+        let options = SqliteConnectOptions::new().filename(self.path());
         options.busy_timeout(Duration::from_secs(20)).connect().await.expect("it connects")
     }
 
@@ -42,12 +52,11 @@ impl StoreFixture for Sqlite {
     type Store = SqliteStore;
 
     async fn start() -> Self {
-        Self(tempfile::tempdir().expect("a folder for a test"))
+        Self { folder: tempfile::tempdir().expect("a folder for a test"), filling: Mutex::new(None) }
     }
 
     async fn open(&self) -> SqliteStore {
-        let file = self.0.path().join("tcc.db");
-        SqliteStore::open(file.to_str().expect("its path is text")).await.expect("it opens")
+        SqliteStore::open(self.path().to_str().expect("its path is text")).await.expect("it opens")
     }
 }
 
@@ -102,7 +111,13 @@ impl Metered for Sqlite {
             })
             .collect();
         let rows = format!("[{}]", rows.join(","));
-        let mut db = self.sql().await;
+        let mut filling = self.filling.lock().await;
+        if filling.is_none() {
+            let options = SqliteConnectOptions::new().filename(self.path()).synchronous(SqliteSynchronous::Off);
+            let options = options.pragma("cache_size", "-500000").pragma("wal_autocheckpoint", "0");
+            *filling = Some(options.connect().await.expect("it connects"));
+        }
+        let db = filling.as_mut().expect("it was made above");
         let mut tx = db.begin_with("BEGIN IMMEDIATE").await.expect("it begins");
         for sql in [
             "INSERT INTO tcc_logs (grp, id, appended, last_op, due_ms) \
@@ -114,6 +129,7 @@ impl Metered for Sqlite {
             assert_eq!(done.rows_affected(), begins.len() as u64);
         }
         tx.commit().await.expect("it is kept");
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(db).await.expect("the log is emptied");
         true
     }
 }

@@ -67,7 +67,7 @@ async fn fill(s: &Suite, count: usize) -> Result<(), Broken> {
     let meter = s.hooks().metered.as_ref().expect("its case needs it");
     let mut left = count;
     while left > 0 {
-        let some = left.min(10_000);
+        let some = left.min(200_000);
         // Half are due, half wait: neither may be gone through to find the other.
         let begins: Vec<Append> =
             (0..some).map(|n| s.first(if n % 2 == 0 { Due::Keep } else { Due::In(HOUR) })).collect();

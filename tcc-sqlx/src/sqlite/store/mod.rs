@@ -129,8 +129,8 @@ impl StatusStore for SqliteStore {
 
     async fn stats(&self, group: &Group) -> Result<Stats, StoreError> {
         let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM tcc_logs WHERE grp = ?1 AND due_ms IS NOT NULL), \
-                    (SELECT count(*) FROM tcc_logs WHERE grp = ?1 AND due_ms IS NULL AND expires_ms IS NULL), \
+            "SELECT coalesce((SELECT unfinished FROM tcc_counts WHERE grp = ?1), 0), \
+                    coalesce((SELECT kept FROM tcc_counts WHERE grp = ?1), 0), \
                     (SELECT ms FROM tcc_now) - (SELECT min(due_ms) FROM tcc_logs WHERE grp = ?1 AND due_ms IS NOT NULL)",
         )
         .bind(group.as_str())
