@@ -445,7 +445,8 @@ async fn what_is_counted_is_what_is_there() {
     }
     // A file of the version before counts what it holds when it is opened.
     store.close().await;
-    let before = SqliteStore::open(file.path().to_str().unwrap()).await.unwrap().stats(&group()).await.unwrap();
+    let before =
+        SqliteStore::open(file.path().to_str().unwrap()).await.unwrap().stats(&group()).await.unwrap();
     for sql in [
         "DROP TRIGGER tcc_count_begun",
         "DROP TRIGGER tcc_count_moved",

@@ -41,7 +41,8 @@ impl Sqlite {
     /// The host's clock comes into the store's only by its sum with `ahead_ms`: to move the one is to move the other.
     async fn move_clock(&self, millis: i64) {
         let mut db = self.sql().await;
-        let moved = sqlx::query("UPDATE tcc_clock SET ahead_ms = ahead_ms + ?").bind(millis).execute(&mut db).await;
+        let moved =
+            sqlx::query("UPDATE tcc_clock SET ahead_ms = ahead_ms + ?").bind(millis).execute(&mut db).await;
         assert_eq!(moved.expect("it is moved").rows_affected(), 1);
         db.close().await.expect("it closes");
     }
@@ -113,7 +114,8 @@ impl Metered for Sqlite {
         let rows = format!("[{}]", rows.join(","));
         let mut filling = self.filling.lock().await;
         if filling.is_none() {
-            let options = SqliteConnectOptions::new().filename(self.path()).synchronous(SqliteSynchronous::Off);
+            let options =
+                SqliteConnectOptions::new().filename(self.path()).synchronous(SqliteSynchronous::Off);
             let options = options.pragma("cache_size", "-500000").pragma("wal_autocheckpoint", "0");
             *filling = Some(options.connect().await.expect("it connects"));
         }

@@ -197,10 +197,8 @@ impl Logs {
                     .collect()
             }
         };
-        let mut page = Page {
-            next: (places.len() > limit).then(|| places[limit - 1].write(epoch)),
-            ..Page::default()
-        };
+        let mut page =
+            Page { next: (places.len() > limit).then(|| places[limit - 1].write(epoch)), ..Page::default() };
         for Place { id, .. } in places.into_iter().take(limit) {
             let kept = &self.logs[&id];
             if kept.damaged {

@@ -40,7 +40,10 @@ impl Case {
     pub async fn run(&self, suite: &Suite) -> Result<(), Broken> {
         if let Some(hook) = self.needs {
             let name = self.name;
-            assert!(suite.has(hook), "{name} needs the hook {hook:?}: implement it, and give it to Suite::with");
+            assert!(
+                suite.has(hook),
+                "{name} needs the hook {hook:?}: implement it, and give it to Suite::with"
+            );
         }
         (self.run)(suite).await
     }
@@ -57,7 +60,8 @@ impl fmt::Debug for Case {
 /// # Panics
 /// If the store breaks a promise: that is how a test fails. The message says which, and how to mend it.
 pub async fn run_store_case<F: StoreFixture>(name: &str, hooks: Hooks<F>) {
-    let case = store_cases().into_iter().find(|case| case.name == name).expect("the name is one of the table's");
+    let case =
+        store_cases().into_iter().find(|case| case.name == name).expect("the name is one of the table's");
     let fixture = match case.needs {
         None | Some(Hook::Damage) => F::start().await,
         Some(Hook::ClockAhead | Hook::ClockBack | Hook::Metered) => F::start_alone().await,
@@ -129,7 +133,9 @@ macro_rules! __store_hook {
     };
     ($other:ident, $fixture:ty, $test:tt) => {
         compile_error!(concat!(
-            "`", stringify!($other), "` is no hook of the conformance suite: write Damage, ClockAhead, ClockBack or Metered"
+            "`",
+            stringify!($other),
+            "` is no hook of the conformance suite: write Damage, ClockAhead, ClockBack or Metered"
         ));
     };
 }

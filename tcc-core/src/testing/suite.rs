@@ -322,4 +322,3 @@ pub(super) async fn eventually<T>(
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
-

@@ -26,8 +26,7 @@ impl Clock {
     /// If there is no C compiler, which this workspace needs for SQLite anyway.
     #[track_caller]
     pub(crate) fn new(folder: &Path) -> Self {
-        let (source, library, path) =
-            (folder.join("clock.c"), folder.join("clock.so"), folder.join("clock"));
+        let (source, library, path) = (folder.join("clock.c"), folder.join("clock.so"), folder.join("clock"));
         std::fs::write(&source, SOURCE).expect("a temporary file can be written");
         let compiler = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-o"])
@@ -59,7 +58,6 @@ impl Clock {
     pub(crate) fn set_back(&self, by: Duration) {
         self.add(-micros(by));
     }
-
 
     fn add(&self, micros: i64) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);

@@ -295,7 +295,8 @@ impl RedisServerBuilder {
             tempfile::Builder::new().prefix("tcc-redis-").tempdir().expect("a temporary folder can be made");
         let log = Log::new(folder.path().join("redis.log"));
         let clock = self.movable_clock.then(|| Clock::new(folder.path()));
-        let mut server = RedisServer { settings: self, port: Port::choose(), process: None, clock, log, folder };
+        let mut server =
+            RedisServer { settings: self, port: Port::choose(), process: None, clock, log, folder };
         for _ in 0..10 {
             let config = server.settings.file(server.port());
             std::fs::write(server.folder.path().join("redis.conf"), config)

@@ -149,7 +149,9 @@ pub(crate) async fn a_clock_set_back_keeps_what_is_finished(s: &Suite) -> Result
     })
     .await?
     .ok_or_else(|| IN_TIME.broken(format!("kept for {SOON:?} after a jump, and there after {BOUND:?}")))?;
-    IN_TIME.holds(passed + COARSE >= SOON, || format!("kept for {SOON:?} after a jump, and gone after {passed:?}"))?;
+    IN_TIME.holds(passed + COARSE >= SOON, || {
+        format!("kept for {SOON:?} after a jump, and gone after {passed:?}")
+    })?;
     RETENTION.log("what is kept for an hour", s.read(before.id).await?.as_ref(), &[before.entry], 1)
 }
 
@@ -178,8 +180,10 @@ pub(crate) async fn a_clock_set_back_gives_no_position_twice(s: &Suite) -> Resul
     let claimed = POSITION.ok("claim", s.store().claim(&mine).await)?;
     POSITION.equal("what is claimed", &ids(&claimed), &vec![first.id])?;
     back(s, HOUR).await;
-    let renewal =
-        Append { due: Due::In(Duration::ZERO), ..s.write(first.id, Position { entries: 2, op: mine.entry.op() }) };
+    let renewal = Append {
+        due: Due::In(Duration::ZERO),
+        ..s.write(first.id, Position { entries: 2, op: mine.entry.op() })
+    };
     POSITION.ok("an append of the holder", s.store().append(&renewal).await)?;
     let (theirs, claimed) = eventually(async || {
         let theirs = s.claim(HOUR, 10);
@@ -187,7 +191,9 @@ pub(crate) async fn a_clock_set_back_gives_no_position_twice(s: &Suite) -> Resul
         Ok((!claimed.logs.is_empty()).then_some((theirs, claimed)))
     })
     .await?
-    .ok_or_else(|| IN_TIME.broken(format!("due at once after a jump, and not handed out within {BOUND:?}")))?;
+    .ok_or_else(|| {
+        IN_TIME.broken(format!("due at once after a jump, and not handed out within {BOUND:?}"))
+    })?;
     let entries = [first.entry, mine.entry, renewal.entry.clone(), theirs.entry];
     POSITION.log("the log as it is claimed", claimed.logs.first().map(|(_, log)| log), &entries, 4)?;
     POSITION.conflict("the holder's append again", &s.store().append(&renewal).await, first.id)?;
@@ -213,7 +219,8 @@ async fn due_in_time(s: &Suite) -> Result<(), Broken> {
         .ok_or_else(|| IN_TIME.broken(format!("due in {SOON:?}, and not handed out within {BOUND:?}")))?;
         let waited = asked.elapsed();
         IN_TIME.equal("what is handed out", &ids(&claimed), &vec![soon.id])?;
-        IN_TIME.holds(waited + COARSE >= SOON, || format!("due in {SOON:?}, and handed out after {waited:?}"))?;
+        IN_TIME
+            .holds(waited + COARSE >= SOON, || format!("due in {SOON:?}, and handed out after {waited:?}"))?;
         let next = claimed.next_due;
         IN_TIME.holds(next.is_some_and(|next| next <= HOUR && next > HOUR / 2), || {
             format!("what is due in an hour is due next in {next:?}")

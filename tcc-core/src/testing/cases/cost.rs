@@ -85,7 +85,9 @@ pub(crate) async fn very_many_unfinished_cost_no_more_than_a_thousand(s: &Suite)
     assert!(very_many >= 10 * FEW, "very_many() is {very_many}: at least {} show what grows", 10 * FEW);
     fill(s, FEW).await?;
     let few = costs(s, FEW).await?;
-    BOUNDED.holds(few.claim > 0, || "a claim has cost nothing: what does the fixture's work() measure?".into())?;
+    BOUNDED.holds(few.claim > 0, || {
+        "a claim has cost nothing: what does the fixture's work() measure?".into()
+    })?;
     fill(s, very_many - FEW).await?;
     let many = costs(s, very_many).await?;
     // A call that costs next to nothing may cost, with very many, as much as a claim of few: its cost is all noise.

@@ -60,7 +60,8 @@ fn ids(claimed: &Claimed) -> BTreeSet<TxId> {
 /// Whose they are; each says what is wrong, and nothing of what was written.
 fn reported(promise: &Promise, unreadable: &[Unreadable], writes: &[Append]) -> Result<Vec<TxId>, Broken> {
     for Unreadable { why, .. } in unreadable {
-        promise.holds(!why.trim().is_empty(), || "an unreadable log without a word of what is wrong".into())?;
+        promise
+            .holds(!why.trim().is_empty(), || "an unreadable log without a word of what is wrong".into())?;
         let told = writes.iter().any(|write| why.contains(write.entry.line()));
         promise.holds(!told, || "the text of an entry in what is said to be wrong".into())?;
     }
@@ -165,7 +166,8 @@ pub(crate) async fn what_can_not_be_read_holds_up_no_other(s: &Suite) -> Result<
     let wanted = |writes: &[Append]| writes.iter().map(|write| write.id).collect::<BTreeSet<_>>();
     NO_HINDRANCE.equal("what is handed out by 20 claims", &held, &wanted(&good))?;
     NO_HINDRANCE.equal("what is reported by them", &told, &wanted(&bad))?;
-    let appended = s.store().append_all(&good.iter().map(|write| s.first(write.due)).collect::<Vec<_>>()).await;
+    let appended =
+        s.store().append_all(&good.iter().map(|write| s.first(write.due)).collect::<Vec<_>>()).await;
     for answer in appended {
         NO_HINDRANCE.ok("an append beside unreadable logs", answer)?;
     }
@@ -174,15 +176,13 @@ pub(crate) async fn what_can_not_be_read_holds_up_no_other(s: &Suite) -> Result<
 
 /// In pages of every size, of what is unfinished and of what is kept.
 pub(crate) async fn a_list_reports_what_it_can_not_read(s: &Suite) -> Result<(), Broken> {
-    for (select, due) in [
-        (Select::Unfinished, Due::In(HOUR)),
-        (Select::Kept, Due::Never { retain: Retain::Forever }),
-    ] {
+    for (select, due) in
+        [(Select::Unfinished, Due::In(HOUR)), (Select::Kept, Due::Never { retain: Retain::Forever })]
+    {
         let writes: Vec<Append> = (0..9).map(|_| s.first(due)).collect();
         s.put_all(&writes).await?;
         // The first, the last, and some side by side, in the order of the list.
-        let order: Vec<TxId> =
-            s.listed(select, 100).await?.items.into_iter().map(|item| item.id).collect();
+        let order: Vec<TxId> = s.listed(select, 100).await?.items.into_iter().map(|item| item.id).collect();
         LISTED.equal("listed logs before any damage", &order.len(), &9)?;
         let bad = [order[0], order[3], order[4], order[8]];
         for id in bad {

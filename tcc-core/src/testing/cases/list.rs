@@ -111,7 +111,11 @@ pub(crate) async fn a_page_of_none_is_a_page_of_one(s: &Suite) -> Result<(), Bro
         for number in 1..=3 {
             let page = NONE_IS_ONE.ok("list", s.store().list(&query).await)?;
             NONE_IS_ONE.equal(&format!("items of page {number} of none"), &page.items.len(), &1)?;
-            NONE_IS_ONE.equal(&format!("whether page {number} of 3 has a next"), &page.next.is_some(), &(number < 3))?;
+            NONE_IS_ONE.equal(
+                &format!("whether page {number} of 3 has a next"),
+                &page.next.is_some(),
+                &(number < 3),
+            )?;
             ids.extend(page.items.into_iter().map(|item| item.id));
             query.cursor = page.next;
         }

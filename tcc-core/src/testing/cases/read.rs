@@ -114,7 +114,12 @@ pub(crate) async fn long_logs_are_listed_and_claimed_whole(s: &Suite) -> Result<
     EXACT.equal("listed logs of 64 KiB", &listed.items.len(), &writes.len())?;
     for item in listed.items {
         let write = writes.get(&item.id).ok_or_else(|| EXACT.broken("a log that nobody wrote"))?;
-        EXACT.log("one of 120 logs of 64 KiB, as it is listed", Some(&item.log), from_ref(&write.entry), 1)?;
+        EXACT.log(
+            "one of 120 logs of 64 KiB, as it is listed",
+            Some(&item.log),
+            from_ref(&write.entry),
+            1,
+        )?;
     }
     while !writes.is_empty() {
         let claim = s.claim(HOUR, 1_000);
