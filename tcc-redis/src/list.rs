@@ -17,10 +17,7 @@ pub(crate) async fn list(
     query: &Query,
 ) -> Result<Page, StoreError> {
     let after = query.cursor.as_ref().map(|cursor| read_cursor(cursor, query.select)).transpose()?;
-    let limit = query.limit.min(MAX_PAGE);
-    if limit == 0 {
-        return Ok(Page::default());
-    }
+    let limit = query.limit.clamp(1, MAX_PAGE);
     let of = match query.select {
         Select::Unfinished => Index::Due,
         Select::Kept => Index::Kept,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Append, Claim, Claimed, Cursor, Due, DueAge, Finding, Listed, Mode, Page, Query, Readiness, Retain,
-    Select, Stats, StatusStore, StoreError,
+    Select, Stats, StatusStore, StoreError, Unreadable,
 };
 use crate::protocol::{Group, Log, Position, TxId};
 
@@ -47,7 +47,12 @@ struct Logs {
 struct Kept {
     log: Log,
     due: DueAt,
+    /// Whether it is to be taken for unreadable; see [`MemoryStore::damage`].
+    damaged: bool,
 }
+
+/// What is said to be wrong with a damaged log.
+const DAMAGED: &str = "it was damaged by a test";
 
 #[derive(Debug, Clone, Copy)]
 enum DueAt {
@@ -60,6 +65,24 @@ impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes a log unreadable, as a broken disk would, until it is mended; says whether there is one. For tests of what
+    /// becomes of such a log, and of those beside it.
+    #[cfg(feature = "testing")]
+    pub fn damage(&self, group: &Group, id: TxId) -> bool {
+        self.set_damaged(group, id, true)
+    }
+
+    /// Takes the damage back; says whether there is a log.
+    #[cfg(feature = "testing")]
+    pub fn mend(&self, group: &Group, id: TxId) -> bool {
+        self.set_damaged(group, id, false)
+    }
+
+    #[cfg(feature = "testing")]
+    fn set_damaged(&self, group: &Group, id: TxId, damaged: bool) -> bool {
+        self.with(group, |logs, _| logs.logs.get_mut(&id).map(|kept| kept.damaged = damaged).is_some())
     }
 
     fn with<T>(&self, group: &Group, work: impl FnOnce(&mut Logs, Instant) -> T) -> T {
@@ -89,7 +112,7 @@ impl Logs {
         match self.logs.get_mut(&id) {
             None if write.after == Position::START => {
                 let log = Log::new(vec![write.entry.clone()], 1).expect("one entry of one");
-                self.logs.insert(id, Kept { log, due: DueAt::Forever });
+                self.logs.insert(id, Kept { log, due: DueAt::Forever, damaged: false });
                 self.schedule(id, write.due, now, Some(now));
                 Ok(())
             }
@@ -141,23 +164,25 @@ impl Logs {
         let ids: Vec<TxId> =
             self.due.iter().take_while(|(at, _)| *at <= now).take(claim.limit).map(|&(_, id)| id).collect();
         let mut logs = Vec::with_capacity(ids.len());
+        let mut unreadable = Vec::new();
         for &id in &ids {
             let kept = self.logs.get_mut(&id).expect("what is due has a log");
-            kept.log.push(claim.entry.clone());
-            logs.push((id, kept.log.clone()));
+            if kept.damaged {
+                unreadable.push(Unreadable { id, why: DAMAGED.into() });
+            } else {
+                kept.log.push(claim.entry.clone());
+                logs.push((id, kept.log.clone()));
+            }
             self.schedule(id, Due::In(claim.lease), now, None);
         }
         let next = self.due.iter().find(|(_, id)| !ids.contains(id));
-        Claimed {
-            logs,
-            next_due: next.map(|(at, _)| at.saturating_duration_since(now)),
-            unreadable: Vec::new(),
-        }
+        Claimed { logs, next_due: next.map(|(at, _)| at.saturating_duration_since(now)), unreadable }
     }
 
     fn page(&self, query: &Query, now: Instant, epoch: Instant) -> Result<Page, StoreError> {
         let last = query.cursor.as_ref().map(|cursor| Place::parse(&cursor.0, epoch)).transpose()?;
-        let wanted = query.limit.saturating_add(1);
+        let limit = query.limit.max(1);
+        let wanted = limit.saturating_add(1);
         let places: Vec<Place> = match query.select {
             Select::Unfinished => {
                 let from = last.map_or(Unbounded, |place| Excluded((place.at, place.id)));
@@ -172,19 +197,22 @@ impl Logs {
                     .collect()
             }
         };
-        let next = (places.len() > query.limit)
-            .then(|| query.limit.checked_sub(1).map(|last| places[last].write(epoch)))
-            .flatten();
-        let items = places.into_iter().take(query.limit).map(|place| {
-            let kept = &self.logs[&place.id];
+        let mut page =
+            Page { next: (places.len() > limit).then(|| places[limit - 1].write(epoch)), ..Page::default() };
+        for Place { id, .. } in places.into_iter().take(limit) {
+            let kept = &self.logs[&id];
+            if kept.damaged {
+                page.unreadable.push(Unreadable { id, why: DAMAGED.into() });
+                continue;
+            }
             let due = match kept.due {
                 DueAt::At(at) if at > now => DueAge::In(at - now),
                 DueAt::At(at) => DueAge::Overdue(now - at),
                 DueAt::Expiring(_) | DueAt::Forever => DueAge::Never,
             };
-            Listed { id: place.id, log: kept.log.clone(), due }
-        });
-        Ok(Page { items: items.collect(), unreadable: Vec::new(), next })
+            page.items.push(Listed { id, log: kept.log.clone(), due });
+        }
+        Ok(page)
     }
 }
 
@@ -228,7 +256,10 @@ impl StatusStore for MemoryStore {
     }
 
     async fn read(&self, group: &Group, id: TxId) -> Result<Option<Log>, StoreError> {
-        Ok(self.with(group, |logs, _| logs.logs.get(&id).map(|kept| kept.log.clone())))
+        self.with(group, |logs, _| match logs.logs.get(&id) {
+            Some(kept) if kept.damaged => Err(StoreError::Corrupt { id, why: DAMAGED.into() }),
+            kept => Ok(kept.map(|kept| kept.log.clone())),
+        })
     }
 
     async fn list(&self, query: &Query) -> Result<Page, StoreError> {

@@ -24,6 +24,20 @@ use crate::protocol::{Entry, Group, Log, Position, TxId};
 /// answers may or may not have done its work, as if its answer had been lost.
 ///
 /// All times are durations; only the store's own clock makes instants of them.
+///
+/// # When the clock jumps
+///
+/// A store's clock may be a machine's, which is set right, or was asleep. Whatever it does, positions protect what was
+/// written, so a jump may cost time and nothing else. On a jump a store must
+///
+/// - lose nothing unfinished, and refuse no append: what may be appended is decided by positions, never by times;
+/// - give a log to a second claimer only with an entry of its own, so that the first one's position is over;
+/// - go by the clock as it is now in whatever is appended, claimed or told after the jump;
+/// - tell no age that is wrong by more than the jump, and none that is negative.
+///
+/// What lies in the store already may be moved by as much as the clock was: after a jump ahead, leases end and retentions
+/// pass early; after a jump back, what was due is due later, and a lease lasts longer. A store need not do better; one
+/// that can goes on from the latest time it has seen.
 #[async_trait]
 pub trait StatusStore: Send + Sync + 'static {
     /// Appends [`Append::entry`] if the log of [`Append::id`] ends at [`Append::after`], and sets when it is due next:
@@ -162,7 +176,7 @@ pub struct Claim {
     pub entry: Entry,
     /// For how long the claimer alone has them.
     pub lease: Duration,
-    /// How many at most.
+    /// How many at most. With 0 nothing is handed out, and the answer says when the next one is due.
     pub limit: usize,
 }
 
@@ -174,7 +188,8 @@ pub struct Claimed {
     /// How long until the next log of the group is due, beside those just claimed; `Some(ZERO)` if more are due
     /// already, `None` if there is none.
     pub next_due: Option<Duration>,
-    /// Logs that are due and can't be read.
+    /// Logs that are due and can't be read. They are due again after the lease, as those handed out; they need not count
+    /// towards the limit.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -196,7 +211,8 @@ pub struct Query {
     pub select: Select,
     /// Where the page before ended; `None` for the first.
     pub cursor: Option<Cursor>,
-    /// How many at most; a page may hold fewer, even none, and still have a next one.
+    /// How many at most; a page may hold fewer, even none, and still have a next one. 0 is taken as 1: a page that asks
+    /// for nothing could not tell whether it was the last.
     pub limit: usize,
 }
 

@@ -1,15 +1,18 @@
-//! The frame that the suites share: a case, a promise, and how a promise is found broken.
+//! The frame that the suites share: a case, how it is run, and the test made of it.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use super::hooks::Hook;
+use super::promise::Broken;
 use super::suite::Suite;
 
 /// One case of a conformance suite: of [`Suite`] for stores, of [`ParticipantSuite`](super::ParticipantSuite) for
 /// actions.
 pub struct Case<S = Suite> {
     pub(super) name: &'static str,
+    pub(super) needs: Option<Hook>,
     pub(super) run: for<'a> fn(&'a S) -> CaseFuture<'a>,
 }
 
@@ -30,6 +33,16 @@ impl<S> Case<S> {
     }
 }
 
+impl Case {
+    /// The hook that it needs, if any.
+    ///
+    /// # Panics
+    /// It does when it is run on a suite without that hook: a case never passes without having done anything.
+    pub const fn needs(&self) -> Option<Hook> {
+        self.needs
+    }
+}
+
 impl<S> Clone for Case<S> {
     fn clone(&self) -> Self {
         *self
@@ -41,58 +54,6 @@ impl<S> Copy for Case<S> {}
 impl<S> fmt::Debug for Case<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Case({})", self.name)
-    }
-}
-
-/// A promise of the contract that a store or an action does not keep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// The promise.
-    pub promise: &'static str,
-    /// What was found instead.
-    pub found: String,
-    /// How to mend it.
-    pub mend: &'static str,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a promise of the contract is broken\n  promise: {}\n  found:   {}\n  to mend: {}",
-            self.promise, self.found, self.mend
-        )
-    }
-}
-
-impl std::error::Error for Broken {}
-
-/// A promise of the contract, and how one that does not keep it is mended.
-pub(super) struct Promise {
-    says: &'static str,
-    mend: &'static str,
-}
-
-impl Promise {
-    pub(super) const fn new(says: &'static str, mend: &'static str) -> Self {
-        Self { says, mend }
-    }
-
-    pub(super) fn broken(&self, found: impl Into<String>) -> Broken {
-        Broken { promise: self.says, found: found.into(), mend: self.mend }
-    }
-
-    pub(super) fn holds(&self, holds: bool, found: impl FnOnce() -> String) -> Result<(), Broken> {
-        if holds { Ok(()) } else { Err(self.broken(found())) }
-    }
-
-    pub(super) fn equal<T: PartialEq + fmt::Debug>(
-        &self,
-        what: &str,
-        found: &T,
-        wanted: &T,
-    ) -> Result<(), Broken> {
-        self.holds(found == wanted, || format!("{what}: {found:?} where {wanted:?} was expected"))
     }
 }
 
@@ -110,18 +71,18 @@ pub(super) async fn run_case<S>(cases: &[Case<S>], name: &str, suite: &S) {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __suite_tests {
-    ({ $run:ident, $fixture:ty, $test:tt } $($module:ident: $($name:ident)+;)+) => {
-        $($($crate::__suite_test! { $run, $fixture, $test, $name })+)+
+    ({ $run:ident, $fixture:ty, $arguments:tt, $test:tt } $($module:ident: $($name:ident)+;)+) => {
+        $($($crate::__suite_test! { $run, $fixture, $arguments, $test, $name })+)+
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __suite_test {
-    ($run:ident, $fixture:ty, ($($test:tt)*), $name:ident) => {
+    ($run:ident, $fixture:ty, ($($argument:tt)*), ($($test:tt)*), $name:ident) => {
         #[tokio::test($($test)*)]
         async fn $name() {
-            $crate::testing::$run::<$fixture>(stringify!($name)).await;
+            $crate::testing::$run::<$fixture>(stringify!($name), $($argument)*).await;
         }
     };
 }

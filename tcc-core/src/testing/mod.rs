@@ -33,6 +33,10 @@
 //! A failure names the promise of the contract that broke, what was found, and how to mend it. [`store_cases`] gives
 //! the same cases as a table, for a harness of one's own.
 //!
+//! Some promises can only be held to by who reaches behind the store: what it does with logs that can't be read, when
+//! its clock jumps, with a million logs in it. A fixture that implements [`Damage`], [`ClockAhead`], [`ClockBack`] or
+//! [`Metered`] says so, and gets those cases too: `store_suite!(Memory: Damage + Metered, start_paused = true)`.
+//!
 //! # An action of one's own, proved
 //!
 //! A phase may be called more than once, late, at the same time as another, or be dropped half-way. A
@@ -145,19 +149,25 @@ mod case;
 mod cases;
 mod fault;
 mod fault_participant;
+mod hooks;
 mod participant_suite;
 mod plan;
 mod poll;
+mod promise;
+mod store_suite;
 mod suite;
 
-pub use case::{Broken, Case};
+pub use case::Case;
 pub use fault::FaultStore;
 pub use fault_participant::{CallFault, CallFaults, CallRule, FaultParticipant, LateAnswer, Struck};
+pub use hooks::{ClockAhead, ClockBack, Damage, Hook, Hooks, Metered};
 pub use participant_suite::{
     ParticipantCase, ParticipantFixture, ParticipantSuite, participant_cases, run_participant_case,
 };
 pub use plan::{Call, Fault, FaultKind, Faults, Rates, Rule, Until};
-pub use suite::{StoreFixture, Suite, run_store_case, store_cases};
+pub use promise::Broken;
+pub use store_suite::{run_store_case, store_cases};
+pub use suite::{StoreFixture, Suite};
 
 #[doc(inline)]
 pub use crate::{participant_suite, store_suite};

@@ -1,4 +1,4 @@
-//! The frame of the conformance suite: what a store author gives, and how a case is run.
+//! The frame of the conformance suite: what a store author gives, and what a case does with it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub(super) use super::case::{Broken, Promise};
-use super::case::{Case, run_case};
-use super::cases;
+use super::hooks::{Given, Hook, Hooks};
+pub(super) use super::promise::{Broken, Promise};
 use crate::protocol::{Entry, Group, Log, Op, Position, TxId};
-use crate::store::{Append, Claim, Claimed, Due, Mode, Page, Query, Select, StatusStore, StoreError};
+use crate::store::{Append, Claim, Claimed, Due, Mode, Page, Query, Select, StatusStore};
 
 /// What a store's author gives the suite: a way to the store.
 #[async_trait]
@@ -28,78 +27,18 @@ pub trait StoreFixture: Send + Sync + 'static {
     where
         Self: Sized;
 
+    /// Starts a store that no other case uses at the same time: for those that move its clock or count its work.
+    /// Default: as [`StoreFixture::start`].
+    async fn start_alone() -> Self
+    where
+        Self: Sized,
+    {
+        Self::start().await
+    }
+
     /// Opens another handle on the same data, as another process would. What was written through one is seen through
     /// the other, and stays when all handles are dropped, for as long as the fixture lives.
     async fn open(&self) -> Self::Store;
-}
-
-impl Promise {
-    pub(super) fn ok<T>(&self, what: &str, answer: Result<T, StoreError>) -> Result<T, Broken> {
-        answer.map_err(|error| self.broken(format!("{what}: answered \"{error}\" where all was well")))
-    }
-
-    pub(super) fn conflict(
-        &self,
-        what: &str,
-        answer: &Result<(), StoreError>,
-        id: TxId,
-    ) -> Result<(), Broken> {
-        let right = matches!(answer, Err(StoreError::Conflict { id: of }) if *of == id);
-        self.holds(right, || {
-            format!("{what}: answered {answer:?} where Conflict {{ id: {id} }} was expected")
-        })
-    }
-
-    pub(super) fn not_found(
-        &self,
-        what: &str,
-        answer: &Result<(), StoreError>,
-        id: TxId,
-    ) -> Result<(), Broken> {
-        let right = matches!(answer, Err(StoreError::NotFound { id: of }) if *of == id);
-        self.holds(right, || {
-            format!("{what}: answered {answer:?} where NotFound {{ id: {id} }} was expected")
-        })
-    }
-
-    /// Whether a log is exactly these entries, ever appended in this number.
-    pub(super) fn log(
-        &self,
-        what: &str,
-        found: Option<&Log>,
-        wanted: &[Entry],
-        appended: u32,
-    ) -> Result<(), Broken> {
-        let Some(found) = found else {
-            return Err(
-                self.broken(format!("{what}: no log where one of {} entries was expected", wanted.len()))
-            );
-        };
-        if found.entries().len() != wanted.len() {
-            return Err(self.broken(format!(
-                "{what}: the log has {} entries where {} were expected",
-                found.entries().len(),
-                wanted.len()
-            )));
-        }
-        for (number, (found, wanted)) in (1..).zip(found.entries().iter().zip(wanted)) {
-            self.holds(found.op() == wanted.op(), || {
-                format!("{what}: entry {number} has op {} where {} was expected", found.op(), wanted.op())
-            })?;
-            self.holds(found.line() == wanted.line(), || {
-                let same = found.line().bytes().zip(wanted.line().bytes()).take_while(|(a, b)| a == b).count();
-                format!(
-                    "{what}: the text of entry {number} differs from byte {same} on ({} bytes where {} were expected)",
-                    found.line().len(),
-                    wanted.line().len()
-                )
-            })?;
-        }
-        let end = found.position();
-        self.holds(end.entries == appended, || {
-            format!("{what}: the position counts {} entries where {appended} were appended", end.entries)
-        })
-    }
 }
 
 /// That the setup of a case works at all.
@@ -120,7 +59,8 @@ pub(super) const COARSE: Duration = Duration::from_millis(10);
 
 /// A store under test: what a [`Case`] is run on.
 pub struct Suite {
-    fixture: Box<dyn Opener>,
+    fixture: Arc<dyn Opener>,
+    hooks: Given,
     store: Mutex<Option<Arc<dyn StatusStore>>>,
     group: Group,
     many: usize,
@@ -148,11 +88,19 @@ impl<F: StoreFixture> Opener for F {
 }
 
 impl Suite {
-    /// A suite on a store that was started, in a group of its own.
+    /// A suite on a store that was started, in a group of its own. Cases that need a hook can't be run on it.
     pub async fn of<F: StoreFixture>(fixture: F) -> Self {
+        Self::with(fixture, Hooks::none()).await
+    }
+
+    /// A suite whose fixture has hooks.
+    pub async fn with<F: StoreFixture>(fixture: F, hooks: Hooks<F>) -> Self {
         let mark = fastrand::u64(..);
-        let fixture: Box<dyn Opener> = Box::new(fixture);
+        let fixture = Arc::new(fixture);
+        let hooks = hooks.of(&fixture);
+        let fixture: Arc<dyn Opener> = fixture;
         Self {
+            hooks,
             store: Mutex::new(Some(fixture.open().await)),
             fixture,
             group: group(mark),
@@ -160,6 +108,20 @@ impl Suite {
             mark,
             count: AtomicU64::new(1),
         }
+    }
+
+    pub(super) fn must_have(&self, needed: Option<Hook>, name: &str) {
+        if let Some(hook) = needed {
+            assert!(
+                self.hooks.has(hook),
+                "{name} needs the hook {hook:?}: implement it, and give it to Suite::with"
+            );
+        }
+    }
+
+    /// What the fixture can do behind the store's back. A case that is run has the hook that it needs.
+    pub(super) fn hooks(&self) -> &Given {
+        &self.hooks
     }
 
     /// The first handle.
@@ -257,7 +219,12 @@ impl Suite {
 
     /// Appends all of what must be applied.
     pub(super) async fn put_all(&self, writes: &[Append]) -> Result<(), Broken> {
-        for batch in writes.chunks(100) {
+        self.put_all_in(writes, 100).await
+    }
+
+    /// Appends all of what must be applied, so many at once.
+    pub(super) async fn put_all_in(&self, writes: &[Append], batch: usize) -> Result<(), Broken> {
+        for batch in writes.chunks(batch) {
             let answers = self.store().append_all(batch).await;
             SETUP.equal("the number of answers of append_all", &answers.len(), &batch.len())?;
             for answer in answers {
@@ -359,33 +326,4 @@ pub(super) async fn eventually<T>(
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// Runs one case by its name: what [`store_suite!`](crate::testing::store_suite) puts into each test.
-///
-/// # Panics
-/// If the store breaks a promise: that is how a test fails. The message says which, and how to mend it.
-pub async fn run_store_case<F: StoreFixture>(name: &str) {
-    run_case(store_cases(), name, &Suite::of(F::start().await).await).await;
-}
-
-/// Every case of the conformance suite.
-pub fn store_cases() -> &'static [Case] {
-    macro_rules! table {
-        ({} $($module:ident: $($name:ident)+;)+) => {
-            &[$($(Case { name: stringify!($name), run: |suite| Box::pin(cases::$module::$name(suite)) },)+)+]
-        };
-    }
-    crate::__store_cases!([table] {})
-}
-
-/// Gives a store one `#[tokio::test]` per case of the conformance suite.
-///
-/// The argument is a [`StoreFixture`](crate::testing::StoreFixture); what follows it goes to `#[tokio::test]` as it
-/// is: `store_suite!(Redis, flavor = "multi_thread")`, or `start_paused = true` for a store whose clock is tokio's.
-#[macro_export]
-macro_rules! store_suite {
-    ($fixture:ty $(, $($test:tt)+)?) => {
-        $crate::__store_cases! { [$crate::__suite_tests] { run_store_case, $fixture, ($($($test)+)?) } }
-    };
 }

@@ -1,27 +1,31 @@
 //! A plain store, and the places where one defect at a time is put into it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tcc_core::protocol::{Entry, Group, Log, Position, TxId};
+use tcc_core::protocol::{Entry, Group, Log, Op, Position, TxId};
 use tcc_core::store::{
     Append, Claim, Claimed, Cursor, Due, DueAge, Listed, Mode, Page, Query, Readiness, Retain, Select, Stats,
-    StatusStore, StoreError,
+    StatusStore, StoreError, Unreadable,
 };
-use tcc_core::testing::StoreFixture;
+use tcc_core::testing::{ClockAhead, ClockBack, Damage, StoreFixture};
 use tokio::time::Instant;
 
 use crate::defect::Defect;
 use crate::defect::Defect as D;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Kept {
     entries: Vec<Entry>,
     appended: u32,
     due: Option<Instant>,
     gone: Option<Instant>,
+    /// When each entry was written, by the store's clock.
+    written: Vec<Instant>,
+    damaged: bool,
 }
 
 impl Kept {
@@ -36,11 +40,24 @@ impl Kept {
 
 type Logs = HashMap<(Group, TxId), Kept>;
 
+/// A clock that can be moved: tokio's, a day ahead and some seconds more or less.
+#[derive(Debug, Clone)]
+struct Clock(Arc<AtomicU64>);
+
+const DAY: u64 = 24 * 3600;
+
+impl Clock {
+    fn now(&self) -> Instant {
+        Instant::now() + Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// Where the logs are: what a fixture holds and its handles share.
 pub(crate) struct Flawed {
     defect: Defect,
     logs: Arc<Mutex<Logs>>,
     epoch: Instant,
+    clock: Clock,
 }
 
 /// A handle on it.
@@ -49,11 +66,47 @@ pub(crate) struct Handle {
     logs: Arc<Mutex<Logs>>,
     /// What the times in cursors count from.
     epoch: Instant,
+    clock: Clock,
+    /// The ops that were written through this handle.
+    ops: Mutex<HashSet<Op>>,
 }
 
 impl Flawed {
     pub(crate) fn with(defect: Defect) -> Self {
-        Self { defect, logs: Arc::default(), epoch: Instant::now() }
+        let clock = Clock(Arc::new(AtomicU64::new(DAY)));
+        Self { defect, logs: Arc::default(), epoch: Instant::now(), clock }
+    }
+
+    fn set_damaged(&self, group: &Group, id: TxId, damaged: bool) {
+        // What a defect threw away can't be mended.
+        if let Some(kept) = self.logs.lock().unwrap().get_mut(&(group.clone(), id)) {
+            kept.damaged = damaged;
+        }
+    }
+}
+
+#[async_trait]
+impl Damage for Flawed {
+    async fn damage(&self, group: &Group, id: TxId) {
+        self.set_damaged(group, id, true);
+    }
+
+    async fn mend(&self, group: &Group, id: TxId) {
+        self.set_damaged(group, id, false);
+    }
+}
+
+#[async_trait]
+impl ClockAhead for Flawed {
+    async fn set_ahead(&self, by: Duration) {
+        self.clock.0.fetch_add(by.as_secs(), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl ClockBack for Flawed {
+    async fn set_back(&self, by: Duration) {
+        self.clock.0.fetch_sub(by.as_secs(), Ordering::Relaxed);
     }
 }
 
@@ -77,7 +130,8 @@ impl StoreFixture for Flawed {
             }
             _ => Arc::clone(&self.logs),
         };
-        Handle { defect: self.defect, logs, epoch: self.epoch }
+        let (defect, epoch, clock) = (self.defect, self.epoch, self.clock.clone());
+        Handle { defect, logs, epoch, clock, ops: Mutex::default() }
     }
 }
 
@@ -124,6 +178,9 @@ impl Handle {
             D::ReplayOfAReplaceConflicts if write.mode == Mode::Replace => false,
             D::ReplayOfAProgressedLogIsOk => kept.entries.iter().any(|entry| entry.op() == op),
             D::ReplayAtAnyNumberIsOk => end.op == op,
+            D::ReplayIsKnownToItsHandleAlone => {
+                end == write.after.then(op) && self.ops.lock().unwrap().contains(&op)
+            }
             _ => end == write.after.then(op),
         };
         if replay {
@@ -143,11 +200,14 @@ impl Handle {
     }
 
     fn apply(&self, logs: &mut Logs, write: &Append) -> Result<(), StoreError> {
-        let now = Instant::now();
+        let now = match self.defect {
+            D::TimesAreTakenFromAnotherClock => Instant::now() + Duration::from_secs(DAY),
+            _ => self.clock.now(),
+        };
         let key = self.key(&write.group, write.id);
         let new = !logs.contains_key(&key);
-        let kept =
-            logs.entry(key).or_insert(Kept { entries: Vec::new(), appended: 0, due: None, gone: None });
+        let kept = logs.entry(key).or_default();
+        self.ops.lock().unwrap().insert(write.entry.op());
         match write.mode {
             Mode::Replace if !self.is(D::ReplaceExtends) => kept.entries = vec![self.entry(&write.entry)],
             Mode::Replace | Mode::Extend => kept.entries.push(self.entry(&write.entry)),
@@ -157,6 +217,12 @@ impl Handle {
         }
         if self.is(D::EntriesAreNotCounted) && kept.entries.len() > kept.appended as usize {
             kept.entries.remove(0);
+        }
+        kept.written.push(now);
+        if self.is(D::EntriesAreOrderedByTime) && kept.written.len() == kept.entries.len() {
+            let mut timed: Vec<_> = kept.written.iter().copied().zip(kept.entries.drain(..)).collect();
+            timed.sort_by_key(|(at, _)| *at);
+            (kept.written, kept.entries) = timed.into_iter().unzip();
         }
         if self.is(D::EntriesAreSorted) {
             kept.entries.sort_by(|a, b| a.line().cmp(b.line()));
@@ -192,6 +258,9 @@ impl Handle {
                 }
                 kept.gone = match retain {
                     Retain::For(time) if self.is(D::RetentionIsTooShort) => Some(now + time / 2),
+                    Retain::For(time) if self.is(D::RetentionIsHalfAnHourAtMost) => {
+                        Some(now + time.min(Duration::from_secs(1800)))
+                    }
                     Retain::For(time) => Some(now + time),
                     Retain::Forever if self.is(D::ForeverEnds) => Some(now + Duration::from_millis(50)),
                     Retain::Forever => None,
@@ -211,7 +280,7 @@ impl Handle {
         if checked.is_err() && self.is(D::ConflictMovesTheDueTime) || self.is(D::ReplayMovesTheDueTime) {
             let key = self.key(&write.group, write.id);
             if let Some(kept) = logs.get_mut(&key) {
-                self.schedule(kept, write.due, Instant::now(), false);
+                self.schedule(kept, write.due, self.clock.now(), false);
             }
         }
         match checked? {
@@ -249,7 +318,18 @@ impl Handle {
             due.truncate(claim.limit.max(10));
         }
         let horizon = if self.is(D::ClaimTakesWhatIsNotDue) { now + Duration::from_millis(200) } else { now };
-        let limit = claim.limit + usize::from(self.is(D::ClaimExceedsItsLimit));
+        let limit = match self.defect {
+            D::ClaimExceedsItsLimit => claim.limit + 1,
+            D::ClaimOfNoneTakesOne => claim.limit.max(1),
+            _ => claim.limit,
+        };
+        if self.is(D::ClaimIsRepeatedByItsEntry) {
+            let mine = |id: &TxId| logs[&self.key(&claim.group, *id)].end().op == claim.entry.op();
+            let again: Vec<TxId> = due.iter().map(|(_, id)| *id).filter(mine).collect();
+            if !again.is_empty() {
+                return again;
+            }
+        }
         due.into_iter().filter(|(at, _)| *at <= horizon).take(limit).map(|(_, id)| id).collect()
     }
 
@@ -268,9 +348,24 @@ impl Handle {
             }
         }
         for &id in ids {
-            let kept = logs.get_mut(&self.key(&claim.group, id)).expect("it is due");
-            if !self.is(D::ClaimForgetsToAppend) {
+            let key = self.key(&claim.group, id);
+            let kept = logs.get_mut(&key).expect("it is due");
+            if kept.damaged {
+                self.lease_unreadable(kept, claim, again);
+                if self.is(D::UnreadableIsThrownAway) {
+                    logs.remove(&key);
+                }
+                if !self.is(D::UnreadableIsPassedOver) {
+                    claimed.unreadable.push(Unreadable { id, why: "it is damaged".into() });
+                }
+                continue;
+            }
+            let long = self.is(D::LongOverdueIsClaimedWithoutAnEntry)
+                && kept.due.is_some_and(|at| at + Duration::from_secs(600) < now);
+            let mine = self.is(D::ClaimIsRepeatedByItsEntry) && kept.end().op == claim.entry.op();
+            if !(self.is(D::ClaimForgetsToAppend) || long || mine) {
                 kept.entries.push(claim.entry.clone());
+                kept.written.push(now);
                 kept.appended += 1;
             }
             claimed.logs.push((id, kept.log()));
@@ -292,8 +387,22 @@ impl Handle {
         claimed
     }
 
+    /// What becomes of a log that a claim could not read.
+    fn lease_unreadable(&self, kept: &mut Kept, claim: &Claim, again: Instant) {
+        match self.defect {
+            D::UnreadableStaysDue => {}
+            D::UnreadableNeverComesAgain => kept.due = Some(again + Duration::from_secs(1_000_000_000)),
+            D::UnreadableGetsTheClaim => {
+                kept.entries.push(claim.entry.clone());
+                kept.appended += 1;
+                kept.due = Some(again);
+            }
+            _ => kept.due = Some(again),
+        }
+    }
+
     fn page(&self, logs: &Logs, query: &Query) -> Result<Page, StoreError> {
-        let now = Instant::now();
+        let now = self.clock.now();
         // All places of the list: (due, id), the due time being one and the same in that of what is kept.
         let mut places: Vec<(Option<Instant>, TxId)> = match query.select {
             Select::Unfinished => {
@@ -312,27 +421,45 @@ impl Handle {
                 None => return Err(StoreError::BadCursor),
             },
         };
-        let limit = query.limit.saturating_add(usize::from(self.is(D::ListExceedsItsLimit)));
+        let limit = match self.defect {
+            D::ListExceedsItsLimit => query.limit.max(1).saturating_add(1),
+            D::ListOfNoneIsEmpty => query.limit,
+            _ => query.limit.max(1),
+        };
         let to = from.saturating_add(limit).min(places.len());
-        let items = places[from..to].iter().map(|&(at, id)| Listed {
-            id,
-            log: logs[&self.key(&query.group, id)].log(),
-            due: match at {
+        let (mut items, mut unreadable, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for &(at, id) in &places[from..to] {
+            let kept = &logs[&self.key(&query.group, id)];
+            if kept.damaged {
+                unreadable.push(Unreadable { id, why: "it is damaged".into() });
+                continue;
+            }
+            bytes += kept.entries.iter().map(|entry| entry.line().len()).sum::<usize>();
+            if self.is(D::ListLosesWhatIsTooLong) && bytes > 1 << 20 {
+                continue;
+            }
+            let due = match at {
                 _ if self.is(D::ListedAgesAreLost) => DueAge::In(Duration::ZERO),
                 None => DueAge::Never,
+                Some(at) if at <= now && self.is(D::OverdueIsCountedTwice) => DueAge::Overdue((now - at) * 2),
                 Some(at) if at > now => DueAge::In(at - now),
                 Some(at) => DueAge::Overdue(now - at),
-            },
-        });
-        let items = items.collect();
-        let more = to < places.len() && to > from && !self.is(D::ListEndsAfterAPage);
+            };
+            items.push(Listed { id, log: kept.log(), due });
+        }
+        let ends =
+            self.is(D::ListEndsAfterAPage) || self.is(D::UnreadableEndsTheList) && !unreadable.is_empty();
+        if self.is(D::UnreadableIsNotListed) {
+            unreadable.clear();
+        }
+        let more = to < places.len() && to > from && !ends;
         let next = more.then(|| {
             let to = if self.is(D::ListSkipsOneAtPageEnds) { to + 1 } else { to };
             let (at, id) = places[to - 1];
             let nanos = at.map_or(0, |at| (at - self.epoch).as_nanos());
             Cursor(format!("{nanos}_{id}_{to}"))
         });
-        Ok(Page { items, unreadable: Vec::new(), next })
+        Ok(Page { items, unreadable, next })
     }
 
     /// Where a page begins, by the cursor of the one before.
@@ -434,8 +561,14 @@ impl StatusStore for Handle {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        let now = Instant::now();
+        let now = self.clock.now();
         let ids = self.with(|logs| self.choose(logs, claim, now));
+        if self.is(D::UnreadableFailsTheClaim) {
+            let bad = |id: &TxId| self.with(|logs| logs[&self.key(&claim.group, *id)].damaged);
+            if let Some(id) = ids.iter().copied().find(bad) {
+                return Err(StoreError::Corrupt { id, why: "it is damaged".into() });
+            }
+        }
         if self.is(D::ClaimReadsThenWrites) {
             tokio::task::yield_now().await;
         }
@@ -448,7 +581,14 @@ impl StatusStore for Handle {
     }
 
     async fn read(&self, group: &Group, id: TxId) -> Result<Option<Log>, StoreError> {
-        let log = self.with(|logs| logs.get(&self.key(group, id)).map(Kept::log));
+        let kept = self.with(|logs| logs.get(&self.key(group, id)).cloned());
+        if kept.as_ref().is_some_and(|kept| kept.damaged) {
+            return match self.defect {
+                D::UnreadableIsNotFound => Ok(None),
+                _ => Err(StoreError::Corrupt { id, why: "it is damaged".into() }),
+            };
+        }
+        let log = kept.as_ref().map(Kept::log);
         if log.is_none() && self.is(D::NothingToReadIsAnError) {
             return Err(StoreError::NotFound { id });
         }
@@ -460,12 +600,16 @@ impl StatusStore for Handle {
     }
 
     async fn stats(&self, group: &Group) -> Result<Stats, StoreError> {
-        let now = Instant::now();
+        let now = self.clock.now();
         Ok(self.with(|logs| {
             let mut due = self.unfinished(logs, group);
             let most_overdue = match due.first() {
                 Some((at, _)) if *at <= now => Some(now - *at),
                 Some(_) if self.is(D::StatsCallTheWaitingOverdue) => Some(Duration::ZERO),
+                // A difference of two unsigned numbers, the other way round.
+                Some((at, _)) if self.is(D::AgesAreUnsigned) && *at < now + Duration::from_secs(3601) => {
+                    Some(Duration::from_micros(u64::MAX) - (*at - now))
+                }
                 _ => None,
             };
             if self.is(D::StatsForgetTheLeased) {
@@ -486,13 +630,17 @@ impl StatusStore for Handle {
     }
 
     async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {
-        let now = Instant::now();
+        let now = self.clock.now();
         let limit = if self.is(D::SweepExceedsItsLimit) { usize::MAX } else { limit };
         Ok(self.with(|logs| {
             let over = |kept: &Kept| match kept.gone {
                 Some(_) if self.is(D::SweepTakesWhatHasTimeLeft) => true,
+                Some(_) if self.is(D::FinishedGoesWhenFromTheFuture) && kept.written[0] > now => true,
                 Some(at) => at <= now && !self.is(D::FinishedNeverGoes),
-                None => false,
+                None if self.is(D::UnfinishedGoesWhenLongOverdue) => {
+                    kept.due.is_some_and(|at| at + Duration::from_secs(600) < now)
+                }
+                None => self.is(D::UnfinishedGoesWhenFromTheFuture) && kept.written[0] > now,
             };
             let keys: Vec<_> =
                 logs.iter().filter(|(_, kept)| over(kept)).map(|(key, _)| key.clone()).collect();

@@ -83,6 +83,31 @@ CREATE VIEW tcc_now (ms) AS
 -- For reading by eye.
 CREATE VIEW tcc_log_lines AS
     SELECT grp, id, n, op, line, due_ms FROM tcc_logs JOIN tcc_entries USING (log) ORDER BY grp, id, n;
+", "
+-- How many logs of a group are unfinished, and how many are kept for ever: to count a million takes too long.
+CREATE TABLE tcc_counts (
+    grp        TEXT    PRIMARY KEY,
+    unfinished INTEGER NOT NULL,
+    kept       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO tcc_counts
+    SELECT grp, sum(due_ms IS NOT NULL), sum(due_ms IS NULL AND expires_ms IS NULL) FROM tcc_logs GROUP BY grp;
+CREATE TRIGGER tcc_count_begun AFTER INSERT ON tcc_logs BEGIN
+    INSERT INTO tcc_counts VALUES (NEW.grp, NEW.due_ms IS NOT NULL, NEW.due_ms IS NULL AND NEW.expires_ms IS NULL)
+        ON CONFLICT (grp) DO UPDATE SET unfinished = unfinished + excluded.unfinished, kept = kept + excluded.kept;
+END;
+CREATE TRIGGER tcc_count_moved AFTER UPDATE OF due_ms, expires_ms ON tcc_logs
+    WHEN (OLD.due_ms IS NULL) <> (NEW.due_ms IS NULL) OR (OLD.expires_ms IS NULL) <> (NEW.expires_ms IS NULL)
+BEGIN
+    UPDATE tcc_counts SET
+        unfinished = unfinished + (NEW.due_ms IS NOT NULL) - (OLD.due_ms IS NOT NULL),
+        kept = kept + (NEW.due_ms IS NULL AND NEW.expires_ms IS NULL) - (OLD.due_ms IS NULL AND OLD.expires_ms IS NULL)
+        WHERE grp = NEW.grp;
+END;
+CREATE TRIGGER tcc_count_gone AFTER DELETE ON tcc_logs WHEN OLD.expires_ms IS NULL BEGIN
+    UPDATE tcc_counts SET unfinished = unfinished - (OLD.due_ms IS NOT NULL), kept = kept - (OLD.due_ms IS NULL)
+        WHERE grp = OLD.grp;
+END;
 "],
 };
 

@@ -17,6 +17,7 @@
 //!   the kernel serves clients, and is locked for other tests: nobody takes it while the server is down.
 //! - A server ends with the value that stands for it, and with the test's process, however that ends (a panic, SIGKILL, or
 //!   a `static` that is never dropped): a watchdog outside the process kills it and removes its folder.
+//! - A server's clock can be moved ([`RedisServer::set_clock_ahead`]), by a small library that is compiled with `cc`.
 //! - Nothing is skipped. A server that is not installed is a panic that says what to install.
 //! - Every wait is a poll with a bound; every failure shows the server's log.
 //!
@@ -27,6 +28,7 @@
 //! It is one more module like `redis`, made of the same parts: a port (`port`), a process with its watchdog and log
 //! (`process`), and a question that only the right server answers. Its name goes into xtask's table of servers too.
 
+mod clock;
 mod port;
 mod process;
 mod redis;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use self::client::Client;
+use crate::clock::Clock;
 use crate::poll;
 use crate::port::Port;
 use crate::process::{Log, ServerProcess};
@@ -33,6 +34,8 @@ pub struct RedisServer {
     port: Port,
     /// Nothing between [`kill`](Self::kill) and [`restart`](Self::restart). Before `folder`, as it is to end before it goes.
     process: Option<ServerProcess>,
+    /// If it goes by one that can be moved.
+    clock: Option<Clock>,
     log: Log,
     folder: TempDir,
 }
@@ -55,6 +58,7 @@ impl RedisServer {
             binary: "redis-server".into(),
             append_fsync: None,
             password: None,
+            movable_clock: false,
             config: Vec::new(),
         }
     }
@@ -131,6 +135,31 @@ impl RedisServer {
         self.running().resume();
     }
 
+    /// Sets its clock ahead: the time of day as it sees it, from its next command on, and over restarts.
+    ///
+    /// # Panics
+    ///
+    /// If it was not started with a [`movable_clock`](RedisServerBuilder::movable_clock).
+    #[track_caller]
+    pub fn set_clock_ahead(&self, by: Duration) {
+        self.clock().set_ahead(by);
+    }
+
+    /// Sets its clock back, as [`set_clock_ahead`](Self::set_clock_ahead) sets it ahead.
+    ///
+    /// # Panics
+    ///
+    /// If it was not started with a [`movable_clock`](RedisServerBuilder::movable_clock).
+    #[track_caller]
+    pub fn set_clock_back(&self, by: Duration) {
+        self.clock().set_back(by);
+    }
+
+    #[track_caller]
+    fn clock(&self) -> &Clock {
+        self.clock.as_ref().expect("the Redis server was started without `movable_clock`")
+    }
+
     /// What it has printed since its first start: put it into a test's failure message.
     #[must_use]
     pub fn log(&self) -> String {
@@ -150,6 +179,9 @@ impl RedisServer {
         let printed_before = self.log.text().len();
         let mut command = Command::new(&self.settings.binary);
         command.arg("redis.conf").current_dir(self.folder.path());
+        if let Some(clock) = &self.clock {
+            clock.give_to(&mut command);
+        }
         let process =
             ServerProcess::spawn(&mut command, &self.log, self.folder.path()).map_err(|error| match error
                 .kind()
@@ -215,6 +247,7 @@ pub struct RedisServerBuilder {
     binary: String,
     append_fsync: Option<AppendFsync>,
     password: Option<String>,
+    movable_clock: bool,
     config: Vec<(String, String)>,
 }
 
@@ -237,6 +270,13 @@ impl RedisServerBuilder {
         self
     }
 
+    /// Lets the test set its clock: [`RedisServer::set_clock_ahead`], [`RedisServer::set_clock_back`]. On Linux, with a
+    /// C compiler.
+    pub fn movable_clock(mut self) -> Self {
+        self.movable_clock = true;
+        self
+    }
+
     /// One more line of `redis.conf`, after all others; a value with spaces is quoted as it would be there.
     pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.config.push((name.into(), value.into()));
@@ -254,7 +294,9 @@ impl RedisServerBuilder {
         let folder =
             tempfile::Builder::new().prefix("tcc-redis-").tempdir().expect("a temporary folder can be made");
         let log = Log::new(folder.path().join("redis.log"));
-        let mut server = RedisServer { settings: self, port: Port::choose(), process: None, log, folder };
+        let clock = self.movable_clock.then(|| Clock::new(folder.path()));
+        let mut server =
+            RedisServer { settings: self, port: Port::choose(), process: None, clock, log, folder };
         for _ in 0..10 {
             let config = server.settings.file(server.port());
             std::fs::write(server.folder.path().join("redis.conf"), config)

@@ -158,3 +158,24 @@ fn ends_with_a_process_that_is_killed() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn its_clock_can_be_moved() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut server = RedisServer::builder().append_only(AppendFsync::Always).movable_clock().start();
+    let time = |server: &RedisServer| -> i64 {
+        server.command(&["TIME"]).unwrap().lines().next().unwrap().parse().unwrap()
+    };
+    let began = time(&server);
+    server.command(&["SET", "soon", "gone", "EX", "1800"]).unwrap();
+    server.command(&["SET", "later", "here", "EX", "5400"]).unwrap();
+    server.set_clock_ahead(HOUR);
+    assert!((3600..3660).contains(&(time(&server) - began)), "{began}, then {}", time(&server));
+    assert_eq!(server.command(&["GET", "soon"]).unwrap(), "");
+    assert_eq!(server.command(&["GET", "later"]).unwrap(), "here");
+    server.set_clock_back(2 * HOUR);
+    assert!((-3600..-3540).contains(&(time(&server) - began)), "{began}, then {}", time(&server));
+    server.kill();
+    server.restart();
+    assert!((-3600..-3540).contains(&(time(&server) - began)), "restarted: {began}, then {}", time(&server));
+}

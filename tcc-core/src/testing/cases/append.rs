@@ -1,8 +1,10 @@
 //! The conditional append: both halves of the position, and the replay.
 
+use std::time::Duration;
+
 use crate::protocol::{Op, Position};
-use crate::store::{Append, Due, Mode};
-use crate::testing::suite::{Broken, Promise, SOON, Suite};
+use crate::store::{Append, Due, Mode, Retain};
+use crate::testing::suite::{Broken, HOUR, Promise, SOON, Suite};
 
 const START: Promise = Promise::new(
     "an append after Position::START begins a log if there is none, and conflicts if there is one",
@@ -124,10 +126,10 @@ pub(crate) async fn append_without_a_log_is_not_found(s: &Suite) -> Result<(), B
 
 /// A conflict leaves the log, and when it is due, as they were.
 pub(crate) async fn refused_append_changes_nothing(s: &Suite) -> Result<(), Broken> {
-    let first = s.begin(Due::In(crate::testing::suite::HOUR)).await?;
-    let wrong = Append { due: Due::In(std::time::Duration::ZERO), ..s.write(first.id, Position::START) };
+    let first = s.begin(Due::In(HOUR)).await?;
+    let wrong = Append { due: Due::In(Duration::ZERO), ..s.write(first.id, Position::START) };
     REFUSED.conflict("an append at another position", &s.store().append(&wrong).await, first.id)?;
-    let never = Append { due: Due::Never { retain: crate::store::Retain::For(SOON) }, ..wrong };
+    let never = Append { due: Due::Never { retain: Retain::For(SOON) }, ..wrong };
     REFUSED.conflict("an append at another position", &s.store().append(&never).await, first.id)?;
     let claimed = s.claimed(SOON, 10).await?;
     REFUSED.equal("logs due after a refused append", &claimed.logs.len(), &0)?;
@@ -144,7 +146,7 @@ pub(crate) async fn replay_is_ok_and_changes_nothing(s: &Suite) -> Result<(), Br
     s.put(&second).await?;
     REPLAY.ok("the same write again", s.store().append(&second).await)?;
     REPLAY.ok("the same write a third time", s.store().append(&second).await)?;
-    let at_once = Append { due: Due::In(std::time::Duration::ZERO), ..second.clone() };
+    let at_once = Append { due: Due::In(Duration::ZERO), ..second.clone() };
     REPLAY.ok("the same entry with another due time", s.store().append(&at_once).await)?;
     let log = s.read(first.id).await?;
     REPLAY.log("after a replay", log.as_ref(), &[first.entry, second.entry.clone()], 2)?;
@@ -155,7 +157,7 @@ pub(crate) async fn replay_is_ok_and_changes_nothing(s: &Suite) -> Result<(), Br
 
 /// The begin is replayed as any other write.
 pub(crate) async fn replay_of_the_first_entry_is_ok(s: &Suite) -> Result<(), Broken> {
-    let first = s.begin(Due::In(crate::testing::suite::HOUR)).await?;
+    let first = s.begin(Due::In(HOUR)).await?;
     REPLAY.ok("the first append again", s.store().append(&first).await)?;
     let log = s.read(first.id).await?;
     REPLAY.log("after a replay of the first append", log.as_ref(), &[first.entry], 1)
@@ -188,7 +190,22 @@ pub(crate) async fn replay_at_another_number_conflicts(s: &Suite) -> Result<(), 
     Ok(())
 }
 
-/// A log of as many entries as a transaction may have branches.
+/// Who asks again may be another process, or the same one after it lost its connection.
+pub(crate) async fn replay_by_another_handle_is_ok(s: &Suite) -> Result<(), Broken> {
+    let first = s.begin(Due::In(HOUR)).await?;
+    let second = s.next_write(&first);
+    let ended = s.first(Due::Never { retain: Retain::For(HOUR) });
+    s.put_all(&[second.clone(), ended.clone()]).await?;
+    let other = s.open().await;
+    REPLAY.ok("a replay by another handle", other.append(&second).await)?;
+    REPLAY.ok("a replay of what is finished, by another handle", other.append(&ended).await)?;
+    s.reopen().await;
+    REPLAY.ok("a replay after the store was reopened", s.store().append(&second).await)?;
+    REPLAY.log("after replays", s.read(first.id).await?.as_ref(), &[first.entry, second.entry], 2)?;
+    REPLAY.log("a finished log", s.read(ended.id).await?.as_ref(), &[ended.entry], 1)
+}
+
+/// A log of as many entries as a transaction may have branches, read and claimed.
 pub(crate) async fn sixty_four_entries_keep_their_order(s: &Suite) -> Result<(), Broken> {
     let mut last = s.begin(Due::Keep).await?;
     let id = last.id;
@@ -198,5 +215,9 @@ pub(crate) async fn sixty_four_entries_keep_their_order(s: &Suite) -> Result<(),
         s.put(&last).await?;
         entries.push(last.entry.clone());
     }
-    ORDER.log("after 64 appends", s.read(id).await?.as_ref(), &entries, 64)
+    ORDER.log("after 64 appends", s.read(id).await?.as_ref(), &entries, 64)?;
+    s.put(&Append { due: Due::In(Duration::ZERO), mode: Mode::Extend, ..s.next_write(&last) }).await?;
+    let claimed = s.claimed(HOUR, 10).await?;
+    let given = claimed.logs.first().map(|(_, log)| &log.entries()[..64.min(log.entries().len())]);
+    ORDER.equal("the first 64 entries of the log as it is claimed", &given, &Some(&entries[..]))
 }

@@ -120,6 +120,23 @@ pub(crate) async fn claim_keeps_to_its_limit(s: &Suite) -> Result<(), Broken> {
     LIMIT.equal("the entries of each log after it was claimed once", &entries, &vec![2; 5])
 }
 
+/// A question without a claim: is something due, and when?
+pub(crate) async fn a_claim_of_none_tells_when_the_next_is_due(s: &Suite) -> Result<(), Broken> {
+    let nothing = s.claimed(HOUR, 0).await?;
+    LIMIT.equal("a claim of none, with none there", &(nothing.logs.len(), nothing.next_due), &(0, None))?;
+    s.begin(Due::In(2 * HOUR)).await?;
+    let later = s.claimed(HOUR, 0).await?;
+    let about = later.next_due.is_some_and(|next| next <= 2 * HOUR && next > HOUR);
+    LIMIT.holds(about, || format!("what is due in two hours is due next in {:?}", later.next_due))?;
+    let due = s.begin(Due::Keep).await?;
+    for _ in 0..2 {
+        let claimed = s.claimed(HOUR, 0).await?;
+        LIMIT.equal("logs of a claim of none", &claimed.logs.len(), &0)?;
+        LIMIT.equal("the next when one is due", &claimed.next_due, &Some(Duration::ZERO))?;
+    }
+    LIMIT.equal("what is due after claims of none", &ids(&s.claimed(HOUR, 10).await?), &vec![due.id])
+}
+
 /// The entry is in the log that is handed out, and in the one that is read.
 pub(crate) async fn claim_appends_its_entry(s: &Suite) -> Result<(), Broken> {
     let [one, two] = [s.begin(Due::Keep).await?, s.begin(Due::Keep).await?];
@@ -163,6 +180,26 @@ pub(crate) async fn a_lease_excludes_every_other_claim(s: &Suite) -> Result<(), 
     EXCLUSIVE.equal("logs of a second claim", &s.claimed(HOUR, 10).await?.logs.len(), &0)?;
     let theirs = EXCLUSIVE.ok("claim", other.claim(&s.claim(HOUR, 10)).await)?;
     EXCLUSIVE.equal("logs of a claim by another handle", &theirs.logs.len(), &0)
+}
+
+/// A claimer whose answer was lost may send the very same claim once more: what it got is leased until the lease ends.
+pub(crate) async fn the_same_claim_again_gets_nothing_twice(s: &Suite) -> Result<(), Broken> {
+    let [one, two] = [s.begin(Due::Keep).await?, s.begin(Due::Keep).await?];
+    let claim = s.claim(HOUR, 1);
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let claimed = EXCLUSIVE.ok("the same claim", s.store().claim(&claim).await)?;
+        held.extend(ids(&claimed));
+    }
+    held.sort();
+    let mut wanted = vec![one.id, two.id];
+    wanted.sort();
+    EXCLUSIVE.equal("what four claims with one entry got", &held, &wanted)?;
+    for first in [one, two] {
+        let log = s.read(first.id).await?;
+        EXCLUSIVE.log("a log of theirs", log.as_ref(), &[first.entry, claim.entry.clone()], 2)?;
+    }
+    Ok(())
 }
 
 /// Eight claimers on two handles at once: every log has one holder.
@@ -247,13 +284,19 @@ pub(crate) async fn a_renewed_lease_lasts_longer(s: &Suite) -> Result<(), Broken
     RENEWS.equal("what is due when the first lease would have ended", &ids(&claimed), &vec![control.id])
 }
 
-/// A hundred leased logs before one that is due (PEERS 7).
+/// Very many leased logs before one that is due (PEERS 7).
 pub(crate) async fn leased_logs_hold_up_nothing_due(s: &Suite) -> Result<(), Broken> {
-    let leased: Vec<Append> = (0..100).map(|_| s.first(Due::Keep)).collect();
+    let leased: Vec<Append> = (0..s.many()).map(|_| s.first(Due::Keep)).collect();
     s.put_all(&leased).await?;
-    FAIR.equal("logs leased", &s.claimed(HOUR, 100).await?.logs.len(), &100)?;
+    let mut held = 0;
+    while held < leased.len() {
+        let claimed = s.claimed(HOUR, 100).await?.logs.len();
+        FAIR.holds(claimed > 0, || format!("a claim gets none, and {} are due", leased.len() - held))?;
+        held += claimed;
+    }
     let due = s.begin(Due::Keep).await?;
-    FAIR.equal("what is due behind a hundred leased", &ids(&s.claimed(HOUR, 1).await?), &vec![due.id])
+    let claimed = s.claimed(HOUR, 1).await?;
+    FAIR.equal(&format!("what is due behind {held} leased"), &ids(&claimed), &vec![due.id])
 }
 
 /// None, at once, in a while; leased ones count.

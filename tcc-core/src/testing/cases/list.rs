@@ -17,6 +17,10 @@ const LIMIT: Promise = Promise::new(
     "a page holds at most as many items as asked for, and has a next one if more follow",
     "stop at the limit; give no cursor only when nothing follows",
 );
+const NONE_IS_ONE: Promise = Promise::new(
+    "a page of no items is one of one item: a page without items and without a next one would say that nothing is there",
+    "take a Query::limit of 0 as 1",
+);
 const STABLE: Promise = Promise::new(
     "what stays as it is while the pages are read is listed exactly once, whatever comes, goes or moves beside it",
     "let the cursor hold the place of the last item (due time and id), not an offset, and not only an id to look up",
@@ -91,6 +95,34 @@ pub(crate) async fn list_pages_keep_to_their_limit(s: &Suite) -> Result<(), Brok
             wanted.sort();
             LIMIT.equal(&format!("{select:?} in pages of {limit}"), &ids, &wanted)?;
         }
+    }
+    Ok(())
+}
+
+/// Whoever follows the pages comes to their end, whatever size was asked for.
+pub(crate) async fn a_page_of_none_is_a_page_of_one(s: &Suite) -> Result<(), Broken> {
+    for (select, due) in
+        [(Select::Unfinished, Due::In(HOUR)), (Select::Kept, Due::Never { retain: Retain::Forever })]
+    {
+        let writes: Vec<Append> = (0..3).map(|_| s.first(due)).collect();
+        s.put_all(&writes).await?;
+        let mut query = s.query(select, 0);
+        let mut ids = Vec::new();
+        for number in 1..=3 {
+            let page = NONE_IS_ONE.ok("list", s.store().list(&query).await)?;
+            NONE_IS_ONE.equal(&format!("items of page {number} of none"), &page.items.len(), &1)?;
+            NONE_IS_ONE.equal(
+                &format!("whether page {number} of 3 has a next"),
+                &page.next.is_some(),
+                &(number < 3),
+            )?;
+            ids.extend(page.items.into_iter().map(|item| item.id));
+            query.cursor = page.next;
+        }
+        let mut wanted: Vec<TxId> = writes.iter().map(|write| write.id).collect();
+        ids.sort();
+        wanted.sort();
+        NONE_IS_ONE.equal("what three pages of none list", &ids, &wanted)?;
     }
     Ok(())
 }

@@ -3,6 +3,9 @@
 pub(super) mod append;
 pub(super) mod batch;
 pub(super) mod claim;
+pub(super) mod clock;
+pub(super) mod cost;
+pub(super) mod damage;
 pub(super) mod due;
 pub(super) mod list;
 pub(super) mod race;
@@ -10,7 +13,7 @@ pub(super) mod read;
 pub(super) mod replace;
 pub(super) mod retain;
 
-/// Every case by its name: the one list of which the tests and the table are made.
+/// Every case that needs no hook, by its name: the one list of which the tests and the table are made.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __store_cases {
@@ -29,6 +32,7 @@ macro_rules! __store_cases {
                 replay_of_the_first_entry_is_ok
                 replay_behind_another_entry_conflicts
                 replay_at_another_number_conflicts
+                replay_by_another_handle_is_ok
                 sixty_four_entries_keep_their_order;
             batch:
                 batch_gives_each_write_its_own_answer
@@ -39,6 +43,7 @@ macro_rules! __store_cases {
                 read_of_no_log_is_none
                 any_text_is_kept_exactly
                 lines_of_64_kib_are_kept
+                long_logs_are_listed_and_claimed_whole
                 reopen_keeps_all
                 groups_are_apart;
             due:
@@ -51,9 +56,11 @@ macro_rules! __store_cases {
                 claim_takes_nothing_before_it_is_due
                 claim_takes_the_most_overdue_first
                 claim_keeps_to_its_limit
+                a_claim_of_none_tells_when_the_next_is_due
                 claim_appends_its_entry
                 claim_moves_the_position
                 a_lease_excludes_every_other_claim
+                the_same_claim_again_gets_nothing_twice
                 many_claimers_share_nothing
                 an_expired_lease_is_handed_out_again
                 a_renewed_lease_lasts_longer
@@ -75,6 +82,7 @@ macro_rules! __store_cases {
             list:
                 list_is_whole_and_in_due_order
                 list_pages_keep_to_their_limit
+                a_page_of_none_is_a_page_of_one
                 list_survives_changes_between_pages
                 listed_logs_are_whole_and_aged
                 rubbish_is_no_cursor
@@ -87,6 +95,67 @@ macro_rules! __store_cases {
                 a_dropped_append_is_whole_or_absent
                 a_dropped_batch_is_whole_or_absent_in_each
                 a_dropped_claim_leases_or_leaves;
+        }
+    };
+}
+
+/// Those that need [`Damage`](crate::testing::Damage).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __damage_cases {
+    ([$($callback:tt)+] $args:tt) => {
+        $($callback)+! { $args
+            damage:
+                a_claim_reports_what_it_can_not_read
+                what_can_not_be_read_is_due_again_after_the_lease
+                what_can_not_be_read_keeps_its_entries
+                what_can_not_be_read_holds_up_no_other
+                a_list_reports_what_it_can_not_read
+                a_read_says_what_it_can_not_read;
+        }
+    };
+}
+
+/// Those that need [`ClockAhead`](crate::testing::ClockAhead).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __clock_ahead_cases {
+    ([$($callback:tt)+] $args:tt) => {
+        $($callback)+! { $args
+            clock:
+                a_clock_set_ahead_loses_nothing_unfinished
+                a_clock_set_ahead_cuts_retention_by_the_jump_alone
+                a_lease_that_a_jump_ended_gives_no_position_twice
+                after_a_jump_ahead_all_is_due_in_time
+                a_jump_ahead_leaves_ages_sane;
+        }
+    };
+}
+
+/// Those that need [`ClockBack`](crate::testing::ClockBack).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __clock_back_cases {
+    ([$($callback:tt)+] $args:tt) => {
+        $($callback)+! { $args
+            clock:
+                a_clock_set_back_loses_nothing_unfinished
+                a_clock_set_back_keeps_what_is_finished
+                a_clock_set_back_gives_no_position_twice
+                after_a_jump_back_all_is_due_in_time
+                a_jump_back_leaves_ages_sane;
+        }
+    };
+}
+
+/// Those that need [`Metered`](crate::testing::Metered).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __metered_cases {
+    ([$($callback:tt)+] $args:tt) => {
+        $($callback)+! { $args
+            cost:
+                very_many_unfinished_cost_no_more_than_a_thousand;
         }
     };
 }

@@ -1,5 +1,6 @@
 //! What was written is read back, exactly and by whom it concerns.
 
+use std::collections::BTreeMap;
 use std::slice::from_ref;
 use std::time::Duration;
 
@@ -98,6 +99,43 @@ pub(crate) async fn lines_of_64_kib_are_kept(s: &Suite) -> Result<(), Broken> {
     }
     let log = s.read(first.id).await?;
     EXACT.log("a log of 3 × 64 KiB", log.as_ref(), &[first.entry, second.entry, third.entry], 3)
+}
+
+/// More of them than one answer may carry: what does not fit comes with the next page or claim.
+pub(crate) async fn long_logs_are_listed_and_claimed_whole(s: &Suite) -> Result<(), Broken> {
+    let text = "x".repeat(64 * 1024);
+    let mut writes = BTreeMap::new();
+    for _ in 0..120 {
+        let write = Append { entry: s.entry_with(&text), ..s.first(Due::Keep) };
+        writes.insert(write.id, write);
+    }
+    s.put_all(&writes.values().cloned().collect::<Vec<_>>()).await?;
+    let listed = s.listed(Select::Unfinished, 1_000).await?;
+    EXACT.equal("listed logs of 64 KiB", &listed.items.len(), &writes.len())?;
+    for item in listed.items {
+        let write = writes.get(&item.id).ok_or_else(|| EXACT.broken("a log that nobody wrote"))?;
+        EXACT.log(
+            "one of 120 logs of 64 KiB, as it is listed",
+            Some(&item.log),
+            from_ref(&write.entry),
+            1,
+        )?;
+    }
+    while !writes.is_empty() {
+        let claim = s.claim(HOUR, 1_000);
+        let claimed = EXACT.ok("claim", s.store().claim(&claim).await)?;
+        EXACT.holds(!claimed.logs.is_empty(), || {
+            format!("a claim hands out nothing, and {} logs of 64 KiB are due", writes.len())
+        })?;
+        for (id, log) in claimed.logs {
+            let write = writes.remove(&id).ok_or_else(|| EXACT.broken("a log that was handed out before"))?;
+            let entries = [write.entry, claim.entry.clone()];
+            EXACT.log("one of 120 logs of 64 KiB, as it is claimed", Some(&log), &entries, 2)?;
+        }
+        let more = claimed.next_due.is_some_and(|next| next.is_zero());
+        EXACT.equal("whether more are due", &more, &!writes.is_empty())?;
+    }
+    Ok(())
 }
 
 /// Logs, due times and what is finished outlive the handle.

@@ -7,7 +7,7 @@ use super::stage::{Ask, Stage, key};
 use super::subject::{Answer, Seen, Subject};
 use super::table::{CANCEL, CONFIRM, Data, REQUEST};
 use crate::protocol::{Json, Phase};
-use crate::testing::case::{Broken, Promise};
+use crate::testing::promise::{Broken, Promise};
 
 const FRESH: Promise = Promise::new(
     "every start of the fixture is alike",

@@ -128,7 +128,7 @@ pub async fn run_participant_case<F: ParticipantFixture>(name: &str) {
 pub fn participant_cases() -> &'static [ParticipantCase] {
     macro_rules! table {
         ({} $($module:ident: $($name:ident)+;)+) => {
-            &[$($(Case { name: stringify!($name), run: |suite| Box::pin(cases::$module::$name(suite)) },)+)+]
+            &[$($(Case { name: stringify!($name), needs: None, run: |suite| Box::pin(cases::$module::$name(suite)) },)+)+]
         };
     }
     crate::__participant_cases!([table] {})
@@ -143,7 +143,7 @@ pub fn participant_cases() -> &'static [ParticipantCase] {
 macro_rules! participant_suite {
     ($fixture:ty $(, $($test:tt)+)?) => {
         $crate::__participant_cases! {
-            [$crate::__suite_tests] { run_participant_case, $fixture, ($($($test)+)?) }
+            [$crate::__suite_tests] { run_participant_case, $fixture, (), ($($($test)+)?) }
         }
     };
 }

@@ -10,8 +10,8 @@ use super::ParticipantSuite;
 use super::subject::{Answer, Call, PAUSE, Seen, Subject};
 use super::table::{Cell, Effect, Kind, REQUEST, Row, Wanted, cell};
 use crate::protocol::{BranchId, BranchKey, Json, Phase, Run, TxId};
-use crate::testing::case::{Broken, Promise};
 use crate::testing::poll::{dropped_after, polled};
+use crate::testing::promise::{Broken, Promise};
 use crate::testing::suite::BOUND;
 
 const PAYLOAD: Promise =

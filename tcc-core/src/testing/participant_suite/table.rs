@@ -1,7 +1,7 @@
 //! The fence's table as promises: what is expected of a phase, by what the branch has seen.
 
 use crate::protocol::Phase;
-use crate::testing::case::Promise;
+use crate::testing::promise::Promise;
 
 pub(super) const REQUEST: Promise = Promise::new(
     "a request that can be done is tried and confirmed, or tried and cancelled",

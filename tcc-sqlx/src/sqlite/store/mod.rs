@@ -93,15 +93,12 @@ impl StatusStore for SqliteStore {
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
         // A look without the write lock: mostly nothing is due.
-        let (now, next) = self.next_due(&claim.group).await?;
-        match next {
-            Some(due) if due <= now && claim.limit > 0 => {}
-            _ => {
-                return Ok(Claimed {
-                    next_due: next.map(|due| clock::span(due - now)),
-                    ..Claimed::default()
-                });
-            }
+        let (now, next, set_back) = self.next_due(&claim.group).await?;
+        let due = claim.limit > 0 && next.is_some_and(|due| due <= now);
+        // When the host's clock was set back, the store's stands still until somebody writes.
+        if !due && !set_back {
+            let next_due = next.map(|due| clock::span(due - now));
+            return Ok(Claimed { next_due, ..Claimed::default() });
         }
         let mut writer = self.writer.lock().await;
         let mut tx = writer.begin().await.map_err(unasked)?;
@@ -132,8 +129,8 @@ impl StatusStore for SqliteStore {
 
     async fn stats(&self, group: &Group) -> Result<Stats, StoreError> {
         let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM tcc_logs WHERE grp = ?1 AND due_ms IS NOT NULL), \
-                    (SELECT count(*) FROM tcc_logs WHERE grp = ?1 AND due_ms IS NULL AND expires_ms IS NULL), \
+            "SELECT coalesce((SELECT unfinished FROM tcc_counts WHERE grp = ?1), 0), \
+                    coalesce((SELECT kept FROM tcc_counts WHERE grp = ?1), 0), \
                     (SELECT ms FROM tcc_now) - (SELECT min(due_ms) FROM tcc_logs WHERE grp = ?1 AND due_ms IS NOT NULL)",
         )
         .bind(group.as_str())
@@ -207,10 +204,12 @@ impl SqliteStore {
         Ok(answers)
     }
 
-    /// The time, and when the first log of a group is due.
-    async fn next_due(&self, group: &Group) -> Result<(i64, Option<i64>), StoreError> {
+    /// The time; when the first log of a group is due; and whether the host's clock was set back since the last write.
+    async fn next_due(&self, group: &Group) -> Result<(i64, Option<i64>, bool), StoreError> {
         sqlx::query_as(
-            "SELECT ms, (SELECT min(due_ms) FROM tcc_logs WHERE grp = ? AND due_ms IS NOT NULL) FROM tcc_now",
+            "SELECT ms, (SELECT min(due_ms) FROM tcc_logs WHERE grp = ? AND due_ms IS NOT NULL), \
+                    (SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) + ahead_ms < seen_ms FROM tcc_clock) \
+             FROM tcc_now",
         )
         .bind(group.as_str())
         .fetch_one(&self.readers)

@@ -43,7 +43,8 @@ pub(super) async fn page(
 ) -> Result<Page, sqlx::Error> {
     let now: i64 = sqlx::query_scalar("SELECT ms FROM tcc_now").fetch_one(&mut *db).await?;
     // One more than asked for, to know whether there is a next page.
-    let wanted = write::limit(query.limit).saturating_add(1);
+    let limit = query.limit.max(1);
+    let wanted = write::limit(limit).saturating_add(1);
     let (due, id) = after.map_or((i64::MIN, String::new()), |place| (place.due, place.id.to_string()));
     let mut rows: Vec<(i64, String, i64, String, Option<i64>)> = match query.select {
         Select::Unfinished => {
@@ -70,8 +71,8 @@ pub(super) async fn page(
             .await?
         }
     };
-    let more = rows.len() > query.limit;
-    rows.truncate(query.limit);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
     let mut page = Page::default();
     for (log, id, appended, last_op, due) in rows {
         let id: TxId = id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;

@@ -2,11 +2,11 @@
 
 use crate::protocol::BranchKey;
 use crate::protocol::Phase::{Cancel, Confirm, Try};
-use crate::testing::case::{Broken, Promise};
 use crate::testing::participant_suite::ParticipantSuite;
 use crate::testing::participant_suite::stage::{Ask, Stage, key};
 use crate::testing::participant_suite::subject::Answer;
 use crate::testing::participant_suite::table::Wanted;
+use crate::testing::promise::{Broken, Promise};
 
 const BRANCHES: Promise = Promise::new(
     "two branches of one transaction are apart: each has its own effects",

@@ -1,10 +1,10 @@
 //! Calls that exceed their time limit, and are dropped where they stand.
 
 use crate::protocol::Phase::{self, Cancel, Confirm, Try};
-use crate::testing::case::{Broken, Promise};
 use crate::testing::participant_suite::ParticipantSuite;
 use crate::testing::participant_suite::stage::{Ask, Stage, polls};
 use crate::testing::participant_suite::table::{Data, Row};
+use crate::testing::promise::{Broken, Promise};
 
 const WHOLE: Promise = Promise::new(
     "a call that is dropped has its whole effect or none, and a repeat of it ends the same as if it had come once",

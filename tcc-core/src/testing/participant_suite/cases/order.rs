@@ -1,9 +1,9 @@
 //! Phases in an order in which nobody means them to come.
 
 use crate::protocol::Phase::{self, Cancel, Confirm, Try};
-use crate::testing::case::Broken;
 use crate::testing::participant_suite::ParticipantSuite;
 use crate::testing::participant_suite::stage::{Ask, Stage};
+use crate::testing::promise::Broken;
 
 /// The try was lost on its way.
 pub(crate) async fn a_cancel_without_its_try_is_done(s: &ParticipantSuite) -> Result<(), Broken> {

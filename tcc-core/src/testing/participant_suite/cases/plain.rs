@@ -1,11 +1,11 @@
 //! A branch to which nothing unusual happens.
 
 use crate::protocol::Phase::{Cancel, Confirm, Try};
-use crate::testing::case::{Broken, Promise};
 use crate::testing::participant_suite::ParticipantSuite;
 use crate::testing::participant_suite::stage::{Ask, Stage, equal, key};
 use crate::testing::participant_suite::subject::{Answer, Payload};
 use crate::testing::participant_suite::table::Data;
+use crate::testing::promise::{Broken, Promise};
 
 const PAYLOADS: Promise = Promise::new(
     "a request, an output and a refusal survive the log: what is read from JSON is what was written",

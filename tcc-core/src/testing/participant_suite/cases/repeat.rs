@@ -1,11 +1,11 @@
 //! The same call again, and again after the world has changed.
 
 use crate::protocol::Phase::{Cancel, Confirm, Try};
-use crate::testing::case::{Broken, Promise};
 use crate::testing::participant_suite::ParticipantSuite;
 use crate::testing::participant_suite::stage::{Ask, Stage};
 use crate::testing::participant_suite::subject::Answer;
 use crate::testing::participant_suite::table::{CANCEL, CONFIRM, STICKY, Wanted};
+use crate::testing::promise::{Broken, Promise};
 
 /// At once, and after its confirm.
 pub(crate) async fn a_repeated_try_answers_the_first_output(s: &ParticipantSuite) -> Result<(), Broken> {

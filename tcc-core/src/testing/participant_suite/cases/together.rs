@@ -1,10 +1,10 @@
 //! Calls of one branch that are under way at the same time: a repeat does not wait for what it repeats.
 
 use crate::protocol::Phase::{self, Cancel, Confirm, Try};
-use crate::testing::case::{Broken, Promise};
 use crate::testing::participant_suite::ParticipantSuite;
 use crate::testing::participant_suite::stage::{Ask, Stage, equal, polls};
 use crate::testing::participant_suite::subject::Answer;
+use crate::testing::promise::{Broken, Promise};
 
 const ONE_EFFECT: Promise = Promise::new(
     "of two calls of the same phase at once one has the effect, and none is refused",
