@@ -108,6 +108,32 @@ async fn what_may_not_be_asked_is_unverified() {
 }
 
 #[tokio::test]
+async fn what_a_user_may_not_run_is_named_and_keys_are_unverified() {
+    let server = durable();
+    ask(&server, &["ACL", "SETUSER", "clerk", "on", ">hush", "~{tcc:shop*", "+@all"]);
+    let store = RedisStore::connect(format!("redis://clerk:hush@127.0.0.1:{}", server.port())).await.unwrap();
+    // It may use the keys of its group, and none of the check's: nothing is wrong with that.
+    let found = store.check().await.unwrap();
+    assert!(found.errors.is_empty() && found.warnings.len() == 1, "{found:?}");
+    assert!(says(&found.warnings, "unverified", "ACL SETUSER clerk ~{tcc:*"), "{found:?}");
+    store.append(&append(1, Position::START, 1, Due::Keep)).await.unwrap();
+
+    ask(&server, &["ACL", "SETUSER", "clerk", "~*", "-persist", "-append"]);
+    let found = store.check().await.unwrap();
+    assert!(
+        says(&found.errors, "may not run PERSIST, APPEND", "SETUSER clerk +persist +append"),
+        "{found:?}"
+    );
+    // It lives for a millisecond.
+    let gone = async {
+        while !ask(&server, &["KEYS", "*check*"]).is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the check leaves something behind");
+}
+
+#[tokio::test]
 async fn a_password_lets_in_and_is_never_told() {
     let server = RedisServer::builder().password(SECRET).append_only(AppendFsync::Always).start();
     let builder = RedisStore::builder(server.url());

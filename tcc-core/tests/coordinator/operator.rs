@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tcc_core::protocol::{BranchId, BranchState, Name, Phase, Status, TxId};
+use tcc_core::protocol::{
+    Begin, BranchId, BranchState, Change, Claim, Entry, Name, Op, Owner, Phase, Position, Status, TxId,
+};
+use tcc_core::store::{Append, Due, Mode, StatusStore};
 use tcc_core::{Filter, OperatorError, SettleOrder, TransactionError, Tx};
 
 use crate::rig::{Does, Error, Move, Rig, Transfer, works};
@@ -390,4 +393,55 @@ async fn a_participant_gets_no_more_calls_at_once_than_it_bears() {
     };
     assert!(matches!(rig.tcc.run("pay", body).await, Err(Error::Own)));
     assert_eq!(before.elapsed(), Duration::from_secs(2), "two at a time, a second each");
+}
+
+/// A transaction that its coordinator left undecided, and that is due in a day: claimed or not.
+async fn undecided(rig: &Rig, number: u64, claimed: bool) -> TxId {
+    let id = TxId::from_time(number, [1; 10]);
+    let (owner, day) = (Owner::from_u64(1), Due::In(Duration::from_secs(86_400)));
+    let begin = Change::Begin(Begin {
+        name: Name::new("pay").unwrap(),
+        begun_ms: 0,
+        timeout_ms: 86_400_000,
+        by: owner,
+        key: None,
+        run: None,
+        branches: Vec::new(),
+    });
+    let claim = Change::Claim(Claim { by: owner });
+    let mut after = Position::START;
+    for change in [begin, claim].iter().take(if claimed { 2 } else { 1 }) {
+        let entry = Entry::new(Op::from_u64(u64::from(after.entries) + 1), change.encode()).unwrap();
+        let next = after.then(entry.op());
+        let group = rig.tcc.group().clone();
+        rig.store.append(&Append { group, id, after, entry, due: day, mode: Mode::Extend }).await.unwrap();
+        after = next;
+    }
+    id
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_claimed_undecided_can_be_cancelled_now_and_nothing_else_that_is_undecided() {
+    let rig = Rig::start().await;
+    let (claimed, unclaimed) = (undecided(&rig, 1, true).await, undecided(&rig, 2, false).await);
+    let operator = rig.tcc.operator();
+    assert!(operator.retry_now(claimed).await.unwrap());
+    assert!(!operator.retry_now(unclaimed).await.unwrap(), "its initiator may still confirm it");
+    let settled = tokio::time::timeout(Duration::from_secs(60), rig.tcc.settled(claimed)).await;
+    assert_eq!(settled.expect("it waits for a day").unwrap(), Some(Status::Cancelled));
+    assert_eq!(rig.tcc.outcome(unclaimed).await.unwrap(), Some(Status::Trying));
+}
+
+/// Who began it may not have heard, and asks until its deadline: what is left of it must be there for so long.
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_cancelled_is_kept_beyond_its_deadline() {
+    let short = Duration::from_secs(80);
+    let rig = Rig::with(|b| b.retention(short).audit_retention(short).key_retention(short)).await;
+    let id = undecided(&rig, 1, false).await;
+    rig.tcc.operator().cancel(id, "ann", "she asked for it").await.unwrap();
+    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Cancelled));
+    tokio::time::sleep(Duration::from_secs(86_400)).await;
+    assert_eq!(rig.tcc.outcome(id).await.unwrap(), Some(Status::Cancelled), "it could be begun once more");
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(rig.tcc.outcome(id).await.unwrap(), None);
 }
