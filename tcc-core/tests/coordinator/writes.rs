@@ -100,7 +100,8 @@ async fn peers_04_a_crash_between_any_two_writes_leaves_whole_branches_that_are_
             }
             let struck = struck();
             running.abort();
-            let (called, left) = (pair.bank.calls.lock().unwrap().clone(), pair.records().await);
+            let called = pair.bank.calls.lock().unwrap().clone();
+            let left = pair.records().await;
             for (id, record) in &left {
                 for (cents, branch) in (1..).zip(record.branches()) {
                     // Whole: what its cancel or confirm needs is all there.

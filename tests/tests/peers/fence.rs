@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tcc_core::protocol::{BranchId, BranchKey, Phase, Status, TxId};
-use tcc_core::store::MemoryStore;
+use tcc_core::store::{MemoryStore, StatusStore};
 use tcc_core::testing::{CallFault, CallRule, FaultParticipant};
 use tcc_core::{Delivered, Filter, Tx};
 use tcc_redis::RedisStore;
@@ -127,7 +127,8 @@ async fn peers_09_a_coordinator_whose_log_has_gone_says_so_and_the_fence_lists_w
         seen = Some(tx.id());
         tx.call::<Freeze>(cents(5)).await?;
         server.restart();
-        // Its connection is replaced by itself; while that takes, the answer is another.
+        // Until its connection is replaced a write would be in doubt.
+        until("Redis is reached again", async || store.stats(&group()).await.is_ok()).await;
         tx.call::<Freeze>(cents(7)).await?;
         Ok::<_, Error>(())
     });

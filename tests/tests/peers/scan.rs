@@ -124,8 +124,8 @@ async fn cost_of_a_claim(finished: u64, others: u64) -> BTreeMap<String, u64> {
     let server = RedisServer::start();
     let store = RedisStore::connect(server.url()).await.unwrap();
     put(&store, &(0..20).map(|number| left(number, Due::Keep)).collect::<Vec<_>>()).await;
-    // Through every step of their life, so that whatever finishing leaves behind is there.
-    let begun: Vec<_> = (100..100 + finished).map(|number| left(number, Due::In(HOUR))).collect();
+    // Through every step of their life, so that whatever finishing leaves behind is there: all of them were due.
+    let begun: Vec<_> = (100..100 + finished).map(|number| left(number, Due::Keep)).collect();
     let done = |begun: &Append| Append {
         after: Position::START.then(begun.entry.op()),
         due: Due::Never { retain: Retain::For(HOUR) },
