@@ -71,12 +71,15 @@ pub enum Hook {
     Metered,
 }
 
+/// A fixture, as one of its hooks.
+type As<F, H> = fn(Arc<F>) -> Arc<H>;
+
 /// The hooks that a fixture has.
 pub struct Hooks<F> {
-    damage: Option<fn(Arc<F>) -> Arc<dyn Damage>>,
-    clock_ahead: Option<fn(Arc<F>) -> Arc<dyn ClockAhead>>,
-    clock_back: Option<fn(Arc<F>) -> Arc<dyn ClockBack>>,
-    metered: Option<fn(Arc<F>) -> Arc<dyn Metered>>,
+    damage: Option<As<F, dyn Damage>>,
+    clock_ahead: Option<As<F, dyn ClockAhead>>,
+    clock_back: Option<As<F, dyn ClockBack>>,
+    metered: Option<As<F, dyn Metered>>,
 }
 
 impl<F: StoreFixture> Hooks<F> {

@@ -57,7 +57,7 @@ pub(super) const BOUND: Duration = Duration::from_secs(20);
 /// By how much the store's clock may be coarser than the test's.
 pub(super) const COARSE: Duration = Duration::from_millis(10);
 
-/// A store under test: what a [`Case`] is run on.
+/// A store under test: what a [`Case`](super::Case) is run on.
 pub struct Suite {
     fixture: Arc<dyn Opener>,
     hooks: Given,

@@ -43,15 +43,17 @@ impl Wasteful {
     async fn look_at_all(&self, here: Waste, group: &Group) -> Result<(), StoreError> {
         let mut query =
             Query { group: group.clone(), select: Select::Unfinished, cursor: None, limit: 1_000 };
-        while self.waste == here {
+        if self.waste != here {
+            return Ok(());
+        }
+        loop {
             let page = self.store.list(&query).await?;
             self.look_at(page.items.len());
             query.cursor = page.next;
             if query.cursor.is_none() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

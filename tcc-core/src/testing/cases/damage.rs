@@ -75,7 +75,7 @@ pub(crate) async fn a_claim_reports_what_it_can_not_read(s: &Suite) -> Result<()
     damage(s, bad.id).await;
     let claimed = REPORTED.ok("claim", s.store().claim(&s.claim(HOUR, 10)).await)?;
     REPORTED.equal("what is handed out", &ids(&claimed), &BTreeSet::from([before.id, after.id]))?;
-    let told = reported(&REPORTED, &claimed.unreadable, &[bad.clone()])?;
+    let told = reported(&REPORTED, &claimed.unreadable, std::slice::from_ref(&bad))?;
     REPORTED.equal("what is reported", &told, &vec![bad.id])?;
     let again = REPORTED.ok("claim", s.store().claim(&s.claim(HOUR, 10)).await)?;
     REPORTED.equal("what is handed out during the lease", &ids(&again), &BTreeSet::new())?;
