@@ -406,6 +406,7 @@ async fn undecided(rig: &Rig, number: u64, claimed: bool) -> TxId {
         by: owner,
         key: None,
         run: None,
+        traceparent: None,
         branches: Vec::new(),
     });
     let claim = Change::Claim(Claim { by: owner });

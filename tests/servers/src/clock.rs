@@ -1,4 +1,4 @@
-//! A clock that a test can move, under a server that knows nothing of it.
+//! A clock that a test can move, under a process that knows nothing of it.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -7,11 +7,13 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The library that a server is started with; it says how it works.
+/// The library that a process is started with; it says how it works.
 const SOURCE: &str = include_str!("clock.c");
 
-/// What is added to the time of day of every process that was started with it.
-pub(crate) struct Clock {
+/// The time of day of every process that was [started with it](Clock::give_to): the machine's, until the test sets it. Its
+/// monotonic clock stays the machine's.
+#[derive(Debug)]
+pub struct Clock {
     library: PathBuf,
     path: PathBuf,
     file: File,
@@ -20,12 +22,12 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Compiles the library into this folder.
+    /// A clock whose files are in this folder, a temporary one.
     ///
     /// # Panics
     /// If there is no C compiler, which this workspace needs for SQLite anyway.
     #[track_caller]
-    pub(crate) fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path) -> Self {
         let (source, library, path) = (folder.join("clock.c"), folder.join("clock.so"), folder.join("clock"));
         std::fs::write(&source, SOURCE).expect("a temporary file can be written");
         let compiler = Command::new("cc")
@@ -46,23 +48,31 @@ impl Clock {
         Self { library, path, file, ahead: Mutex::new(0) }
     }
 
-    /// Lets a process go by it.
-    pub(crate) fn give_to(&self, command: &mut Command) {
+    /// Lets a process go by it, one that is yet to be started.
+    pub fn give_to(&self, command: &mut Command) {
         command.env("LD_PRELOAD", &self.library).env("TCC_TEST_CLOCK", &self.path);
     }
 
-    pub(crate) fn set_ahead(&self, by: Duration) {
+    /// Sets it ahead: from the next look at it on.
+    ///
+    /// # Panics
+    /// If its file has gone, or it would be millennia away.
+    pub fn set_ahead(&self, by: Duration) {
         self.add(micros(by));
     }
 
-    pub(crate) fn set_back(&self, by: Duration) {
+    /// Sets it back, as [`set_ahead`](Self::set_ahead) sets it ahead.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn set_back(&self, by: Duration) {
         self.add(-micros(by));
     }
 
     fn add(&self, micros: i64) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         *ahead += micros;
-        // In place: the file is mapped by the server.
+        // In place: the file is mapped by the processes.
         self.file.write_all_at(&ahead.to_ne_bytes(), 0).expect("a temporary file can be written");
     }
 }

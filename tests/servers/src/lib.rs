@@ -17,7 +17,8 @@
 //!   the kernel serves clients, and is locked for other tests: nobody takes it while the server is down.
 //! - A server ends with the value that stands for it, and with the test's process, however that ends (a panic, SIGKILL, or
 //!   a `static` that is never dropped): a watchdog outside the process kills it and removes its folder.
-//! - A server's clock can be moved ([`RedisServer::set_clock_ahead`]), by a small library that is compiled with `cc`.
+//! - A server's clock can be moved ([`RedisServer::set_clock_ahead`]), by a small library that is compiled with `cc`;
+//!   [`Clock`] does so for any process.
 //! - Nothing is skipped. A server that is not installed is a panic that says what to install.
 //! - Every wait is a poll with a bound; every failure shows the server's log.
 //!
@@ -33,6 +34,7 @@ mod port;
 mod process;
 mod redis;
 
+pub use clock::Clock;
 pub use redis::{AppendFsync, RedisServer, RedisServerBuilder};
 
 use std::time::{Duration, Instant};

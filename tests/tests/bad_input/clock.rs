@@ -2,16 +2,14 @@
 //! older than it is.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use tcc_core::protocol::Group;
 use tcc_core::store::StatusStore;
-use tcc_test_servers::{AppendFsync, RedisServer};
+use tcc_test_servers::{AppendFsync, Clock, RedisServer};
 use tcc_tests::load::Place;
-use tempfile::TempDir;
 
 use crate::said::soon;
 
@@ -24,50 +22,12 @@ struct Process {
     lines: Receiver<String>,
 }
 
-/// Where the offset stands.
-struct Clock(TempDir);
-
-impl Clock {
-    fn new() -> Self {
-        let clock = Self(tempfile::tempdir().unwrap());
-        clock.set("+0");
-        clock
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.path().join("offset")
-    }
-
-    fn set(&self, offset: &str) {
-        // At once as a whole: it is read at every look at the clock.
-        let new = self.0.path().join("new");
-        std::fs::write(&new, offset).unwrap();
-        std::fs::rename(new, self.file()).unwrap();
-    }
-
-    /// The library that lies about the time.
-    fn library() -> String {
-        let found = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
-        let found =
-            found.expect("`faketime` is not on PATH: run `cargo xtask test`, or apt-get install faketime");
-        assert!(found.status.success(), "{found:?}");
-        String::from_utf8(found.stdout).unwrap().trim().to_owned()
-    }
-}
-
 impl Process {
     fn start(place: &Place, clock: &Clock) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_opener"))
-            .args([&place.to_string(), "pay"])
-            .env("LD_PRELOAD", Clock::library())
-            .env("FAKETIME_TIMESTAMP_FILE", clock.file())
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("DONT_FAKE_MONOTONIC", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_opener"));
+        command.args([&place.to_string(), "pay"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        clock.give_to(&mut command);
+        let mut process = command.spawn().unwrap();
         let said = process.stdout.take().unwrap();
         let (sender, lines) = channel();
         std::thread::spawn(move || read(said, &sender));
@@ -108,7 +68,8 @@ fn read(said: ChildStdout, sender: &std::sync::mpsc::Sender<String>) {
 }
 
 async fn is_set_back(place: Place) {
-    let clock = Clock::new();
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new(folder.path());
     let mut first = Process::start(&place, &clock);
     let before = first.pays();
     let timed_out = |process: &mut Process| {
@@ -119,7 +80,7 @@ async fn is_set_back(place: Place) {
     };
     timed_out(&mut first);
 
-    clock.set("-1h");
+    clock.set_back(Duration::from_millis(HOUR));
     let after = first.pays();
     assert!(after >= before, "a transaction looks {} ms older than one before it", before - after);
     assert!(after < before + HOUR);
@@ -141,7 +102,7 @@ async fn is_set_back(place: Place) {
     timed_out(&mut second);
 
     // And ahead again: leases end early at most.
-    clock.set("+1h");
+    clock.set_ahead(Duration::from_millis(2 * HOUR));
     assert!(second.pays() > before);
     timed_out(&mut second);
     second.kill();
