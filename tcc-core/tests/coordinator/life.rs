@@ -213,7 +213,9 @@ async fn peers_21_a_caller_that_hangs_up_cancels() {
         _ = rig.tcc.run("pay", pay) => panic!("it hangs"),
         () = tokio::time::sleep(Duration::from_millis(1)) => {}
     }
+    let before = tokio::time::Instant::now();
     cancelled(&rig, seen.id(), 2).await;
+    assert!(before.elapsed() < Duration::from_secs(2), "not at once, but after {:?}", before.elapsed());
 }
 
 /// The caller's future is dropped while the decision is written, and while a participant confirms or cancels: both go on

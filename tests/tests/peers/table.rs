@@ -9,6 +9,9 @@ const RUN: [u8; 33] = [
     33, 34, 36, 37, 38,
 ];
 
+/// The numbers whose test is code that must not compile.
+const COMPILE: [u8; 2] = [24, 25];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above").to_owned()
 }
@@ -109,4 +112,22 @@ fn every_row_names_tests_that_exist() {
     }
     let without: Vec<_> = RUN.iter().filter(|number| !with_test.contains(number)).collect();
     assert!(without.is_empty(), "the rows of {without:?} name no test");
+}
+
+#[test]
+fn what_must_not_compile_has_a_case() {
+    let sources = sources();
+    for number in COMPILE {
+        let prefix = format!("peers_{number:02}_");
+        let case = |file: &&PathBuf| {
+            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            file.starts_with("tests/compile-fail/cases") && name.starts_with(&prefix)
+        };
+        let cases: Vec<_> = sources.iter().filter(case).collect();
+        assert!(!cases.is_empty(), "no case of tests/compile-fail is named after {number}");
+        for case in cases {
+            let answer = root().join(case).with_extension("stderr");
+            assert!(answer.is_file(), "{}: what the compiler says to it is not kept", case.display());
+        }
+    }
 }
