@@ -12,11 +12,12 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Longer than every retention of [`impatient`].
 const WEEKS: Duration = Duration::from_secs(60 * 24 * 3600);
 
-/// Everything finished goes after a minute; looks for work once an hour, so that weeks are soon over.
+/// Everything finished goes after as short a time as may be set; looks for work once an hour, so that weeks are soon over.
 fn impatient(builder: Builder) -> Builder {
     let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
     let builder = builder.lease(hour).backoff(Backoff { base: minute, cap: hour });
-    builder.retention(minute).key_retention(minute).audit_retention(minute)
+    let least = Duration::from_secs(80); // the least that may be set
+    builder.retention(least).key_retention(Duration::from_secs(110)).audit_retention(least)
 }
 
 async fn pay(rig: &Rig, one: Move, cancels: bool) -> TxId {
@@ -31,7 +32,7 @@ async fn pay(rig: &Rig, one: Move, cancels: bool) -> TxId {
     id.unwrap()
 }
 
-/// In every state that is not finished, for weeks, with retentions of a minute.
+/// In every state that is not finished, for weeks, with the shortest retentions.
 #[tokio::test(start_paused = true)]
 async fn peers_11_nothing_unfinished_expires() {
     let rig = Rig::with(impatient).await;
@@ -97,7 +98,7 @@ async fn peers_33_what_is_retried_for_weeks_is_never_deleted() {
 /// What is finished goes when it was said to: by itself, or its key would never be free again.
 #[tokio::test(start_paused = true)]
 async fn peers_15_what_is_finished_goes_after_the_time_that_was_set() {
-    for minutes in [1, 10, 60] {
+    for minutes in [2, 10, 60] {
         let retention = Duration::from_secs(60 * minutes);
         let rig = Rig::with(|builder| builder.retention(retention)).await;
         let id = pay(&rig, works(1), false).await;

@@ -9,7 +9,7 @@ use tcc_sqlx::{FenceError, FenceState};
 
 use tcc_core::{Tried, TryFailure};
 
-use crate::rig::{Hold, Inventory, Short, at, begun, call, key, pool, too_late};
+use crate::rig::{Hold, Inventory, Short, at, begun, call, key, pool};
 
 #[tokio::test]
 async fn under_the_horizon_a_try_is_an_error_and_the_rest_is_done() {
@@ -111,7 +111,7 @@ async fn peers_34_rows_of_every_kind_go_after_the_window_and_not_before() {
     // What comes for a row that is gone has no effect.
     let before = (it.stock().await, it.runs());
     for n in 1..=8 {
-        too_late(it.reserve(&cx(n, Phase::Try), 1).await);
+        before_horizon(it.reserve(&cx(n, Phase::Try), 1).await);
     }
     assert_eq!((it.stock().await, it.runs()), before);
 }

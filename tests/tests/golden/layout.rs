@@ -14,7 +14,9 @@ use crate::on_real_time;
 use crate::settled::{group, settle_all};
 
 const REDIS: &str = "stores/redis-1.jsonl";
-const SQLITE: &str = "stores/sqlite-1.sql";
+const SQLITE: &str = "stores/sqlite-2.sql";
+/// The one before: it lacks what counts the logs of a group.
+const SQLITE_1: &str = "stores/sqlite-1.sql";
 
 /// All that a server holds, as commands that bring it back: one a line, as a JSON list.
 fn redis_dump(server: &RedisServer) -> Vec<Vec<String>> {
@@ -75,7 +77,7 @@ fn what_redis_holds_is_laid_out_as_it_was_and_is_settled() {
     let stored: Vec<Vec<String>> =
         files::read(REDIS).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(stored.len() > 2 * logs.len(), "a key and an index of each");
-    assert_eq!(without_times(&now), without_times(&stored), "the layout of Redis is another");
+    same(&without_times(&now), &without_times(&stored), "Redis");
 
     for command in &stored {
         restored.command(&command.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
@@ -134,6 +136,23 @@ fn without_clock(statements: &[String]) -> Vec<String> {
     kept.map(times).collect()
 }
 
+/// Shows the first difference only: all of it fills a screen many times.
+#[track_caller]
+fn same<T: PartialEq + std::fmt::Debug>(now: &[T], stored: &[T], of: &str) {
+    let differs = now.iter().zip(stored).find(|(now, stored)| now != stored);
+    assert_eq!(differs, None, "the layout of {of} is another: now, and as it is stored");
+    assert_eq!(now.len(), stored.len(), "the layout of {of} is another");
+}
+
+/// Brings a file back from its statements.
+async fn restore(path: &Path, statements: String) -> SqliteConnection {
+    let mut db = open(path).await;
+    let mut tx = db.begin().await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    db
+}
+
 #[test]
 fn what_a_sqlite_file_holds_is_laid_out_as_it_was_and_is_settled() {
     let folder = tempfile::tempdir().unwrap();
@@ -146,16 +165,24 @@ fn what_a_sqlite_file_holds_is_laid_out_as_it_was_and_is_settled() {
         if files::blessing() && !files::folder().join(SQLITE).exists() {
             std::fs::write(files::folder().join(SQLITE), now.join("\n") + "\n").unwrap();
         }
-        let mut db = open(&restored).await;
-        let stored = files::read(SQLITE);
-        let mut tx = db.begin().await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(stored)).execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
+        let mut db = restore(&restored, files::read(SQLITE)).await;
         let stored = sqlite_dump(&mut db).await;
         db.close().await.unwrap();
         assert!(stored.len() > 2 * logs.len(), "a log and its entries");
-        assert_eq!(without_clock(&now), without_clock(&stored), "the layout of SQLite is another");
+        same(&without_clock(&now), &without_clock(&stored), "SQLite");
 
+        let store = SqliteStore::open(restored.to_str().unwrap()).await.unwrap();
+        settle_all(Arc::new(store), &logs).await;
+    });
+}
+
+#[test]
+fn a_sqlite_file_of_layout_1_is_migrated_and_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let restored = folder.path().join("restored.db");
+    let logs = files::logs("logs/v1");
+    on_real_time(async {
+        restore(&restored, files::read(SQLITE_1)).await.close().await.unwrap();
         let store = SqliteStore::open(restored.to_str().unwrap()).await.unwrap();
         settle_all(Arc::new(store), &logs).await;
     });
