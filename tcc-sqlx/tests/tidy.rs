@@ -64,7 +64,7 @@ async fn a_pass_removes_all_that_may_go_and_shows_what_may_not() {
     let again = fence.tidy(&MemoryStore::new(), &group(), &Tidy::default()).await.unwrap();
     assert_eq!((again.finished, again.purged, again.orphans.len()), (0, 0, 1_100));
 
-    // A try that comes later than all that is too late; one that begins now is not.
+    // A try that is older than all that is an error; one that begins now is not.
     let call = |age: Duration| {
         let key = BranchKey::new(TxId::from_bytes([7; 16]), BranchId::new(0));
         #[expect(clippy::disallowed_methods, reason = "begin times are of wall clocks")]
@@ -73,8 +73,9 @@ async fn a_pass_removes_all_that_may_go_and_shows_what_may_not() {
         Branch::new(key, ActionName::new("inventory.reserve").unwrap(), Phase::Try)
             .with_begun_ms(begun.as_millis() as u64)
     };
-    let late: Tried<u8, Never> = call(25 * HOUR).fenced(&db, async |_| Ok(1)).await;
-    assert!(matches!(late, Err(tcc_core::TryFailure::TooLate)), "{late:?}");
+    let late: Tried<u8, Never> = call(26 * HOUR).fenced(&db, async |_| Ok(1)).await;
+    let Err(tcc_core::TryFailure::Unknown(error)) = &late else { panic!("{late:?}") };
+    assert!(matches!(error.downcast_ref(), Some(tcc_sqlx::FenceError::BeforeHorizon { .. })), "{error}");
     let now: Tried<u8, Never> = call(Duration::ZERO).fenced(&db, async |_| Ok(1)).await;
     assert!(matches!(now, Ok(1)), "{now:?}");
     let done: Settled = call(Duration::ZERO).fenced(&db, async |_| Ok(())).await;

@@ -233,7 +233,7 @@ async fn two_coordinators_of_a_group_that_differ() {
     told(
         "an instance of the group without the participant",
         &said,
-        &["no participant registered here", "inventory.reserve", "register it"],
+        &["inventory.reserve version 1 is unknown here", "deploy an instance"],
     );
     assert_eq!(bare.outcome(id).await.unwrap(), Some(Status::Cancelling));
     let full = start(true, Arc::default()).await;
