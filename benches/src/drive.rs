@@ -63,7 +63,8 @@ pub(crate) async fn run(
     work: &impl Work,
     edge: impl FnMut(Edge) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ran> {
-    run_until(load, work, edge, tokio::time::sleep(load.measured)).await
+    // A sleep counts from when it is made, and that is to be after the warm-up.
+    run_until(load, work, edge, async { tokio::time::sleep(load.measured).await }).await
 }
 
 /// As [`run`], and measures until `over` is ready.
@@ -130,4 +131,60 @@ async fn call(work: impl Work, caller: usize, stage: Arc<AtomicU8>) -> anyhow::R
 pub(crate) fn process_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Pause;
+
+    impl Work for Pause {
+        async fn once(&self, _: usize) -> anyhow::Result<()> {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            Ok(())
+        }
+    }
+
+    #[derive(Clone)]
+    struct Failing;
+
+    impl Work for Failing {
+        async fn once(&self, caller: usize) -> anyhow::Result<()> {
+            ensure!(caller != 1, "out of order");
+            tokio::task::yield_now().await;
+            Ok(())
+        }
+    }
+
+    const LOAD: Load =
+        Load { callers: 3, warm_up: Duration::from_millis(80), measured: Duration::from_millis(60) };
+
+    #[tokio::test]
+    async fn the_measurement_begins_after_the_warm_up() {
+        let mut edges = Vec::new();
+        let ran = run(LOAD, &Pause, |edge| {
+            edges.push(edge);
+            Ok(())
+        });
+        let ran = ran.await.unwrap();
+        assert_eq!(edges, [Edge::Begins, Edge::Ends]);
+        assert!(ran.seconds >= LOAD.measured.as_secs_f64(), "{ran:?}");
+        assert!(ran.all > ran.transactions, "those of the warm-up are counted apart: {ran:?}");
+        assert!((2_000.0..=ran.p99).contains(&ran.p50), "{ran:?}");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_fails_ends_the_turn_and_says_why() {
+        let error = run(LOAD, &Failing, |_| Ok(())).await.unwrap_err();
+        assert_eq!(format!("{error:#}"), "a transaction of caller 1 failed: out of order");
+    }
+
+    #[tokio::test]
+    async fn a_turn_without_a_transaction_is_an_error() {
+        let load = Load { callers: 0, ..LOAD };
+        let error = run(load, &Pause, |_| Ok(())).await.unwrap_err();
+        assert!(error.to_string().starts_with("no transaction of 0 callers ended"), "{error}");
+    }
 }
