@@ -113,3 +113,24 @@ fn nothing_is_left(stage: &Stage) -> anyhow::Result<()> {
     ensure!(left == "0", "{left} transactions are unfinished after all were settled");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_that_is_abandoned_is_settled() {
+        let mut stage = Stage::redis(Persistence::None);
+        let load = Load { callers: 2, warm_up: Duration::ZERO, measured: Duration::from_millis(100) };
+        let figures = turn_of(&mut stage, 300, load).await.unwrap();
+        assert!(figures["settled/s alone"] > 0.0 && figures["settled/s beside"] > 0.0, "{figures:?}");
+
+        // Half of them were decided, half were not.
+        abandoned(&mut stage, 10).await.unwrap();
+        let logs = "local n = {0, 0} for _, key in ipairs(redis.call('KEYS', '*:01a0c4506c00*')) do n[1] = n[1] + 1 \
+            if string.find(redis.call('GET', key), 'decide') then n[2] = n[2] + 1 end end return n";
+        let server = stage.server().unwrap();
+        assert_eq!(command(server, &["ZCARD", "{tcc:bench:0}:due"]).unwrap(), "10");
+        assert_eq!(command(server, &["EVAL", logs, "0"]).unwrap(), "10\n5");
+    }
+}

@@ -58,7 +58,7 @@ fn log(lines: &Lines, number: u64, due: Duration) -> Vec<anyhow::Result<Append>>
         })
     };
     let mut writes = vec![append(begun, Position::START, &lines.begin_together)];
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         writes.push(append(decided, Position::START.then(begun), &lines.decide_together));
     }
     writes

@@ -33,8 +33,10 @@ impl Shape {
     /// What is unlike the usual two branches of 64 bytes.
     fn details(self) -> String {
         let mut text = String::new();
-        if self.branches != 2 {
-            text.push_str(&format!(", {} branches", self.branches));
+        match self.branches {
+            1 => text.push_str(", 1 branch"),
+            2 => {}
+            more => text.push_str(&format!(", {more} branches")),
         }
         if self.payload != Self::SEQUENTIAL.payload {
             text.push_str(&format!(", {} B", self.payload));

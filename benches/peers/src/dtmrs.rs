@@ -99,7 +99,8 @@ impl Work for Peer {
             Dtmrs::Embedded(embedded) => {
                 let mut tx = embedded.tcc(&gid).await.context("begin")?;
                 for _ in 0..2 {
-                    let tried = tx.try_branch_with(CONFIRM, CANCEL, REQUEST, |_| async { BranchResult::Success });
+                    let tried =
+                        tx.try_branch_with(CONFIRM, CANCEL, REQUEST, |_| async { BranchResult::Success });
                     tried.await.context("try")?;
                 }
                 tx.submit().await.context("submit")?;
@@ -140,7 +141,10 @@ async fn synchronous_full(store: &Store) -> anyhow::Result<()> {
     let mut held = Vec::new();
     for _ in 0..POOL {
         let mut connection = pool.acquire().await.context("a connection of the pool")?;
-        sqlx::query("PRAGMA synchronous=FULL").execute(&mut *connection).await.context("PRAGMA synchronous")?;
+        sqlx::query("PRAGMA synchronous=FULL")
+            .execute(&mut *connection)
+            .await
+            .context("PRAGMA synchronous")?;
         held.push(connection);
     }
     Ok(())
