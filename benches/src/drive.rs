@@ -3,7 +3,7 @@
 //! `benches/peers` includes this very file: who is compared is driven by the same code.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -54,7 +54,7 @@ const WARM_UP: u8 = 0;
 const MEASURED: u8 = 1;
 const OVER: u8 = 2;
 
-/// Runs one turn, [`Load::measured`] long. `edge` is called when the warm-up is over, and when all that is measured is.
+/// Runs one turn, [`Load::measured`] long, or until the first transaction has ended. `edge` is called when the warm-up is over, and when all that is measured is.
 ///
 /// # Errors
 /// That of the first transaction that failed.
@@ -75,13 +75,22 @@ pub(crate) async fn run_until(
     over: impl Future<Output = ()>,
 ) -> anyhow::Result<Ran> {
     let stage = Arc::new(AtomicU8::new(WARM_UP));
-    let callers: Vec<_> =
-        (0..load.callers).map(|caller| tokio::spawn(call(work.clone(), caller, stage.clone()))).collect();
+    let one_ended = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..load.callers)
+        .map(|caller| tokio::spawn(call(work.clone(), caller, stage.clone(), one_ended.clone())))
+        .collect();
     tokio::time::sleep(load.warm_up).await;
     edge(Edge::Begins)?;
     let (since, cpu) = (Instant::now(), process_cpu());
     stage.store(MEASURED, Ordering::Relaxed);
     over.await;
+    // A disk that is busy may hold up all callers for longer than that.
+    while !one_ended.load(Ordering::Relaxed)
+        && callers.iter().any(|caller| !caller.is_finished())
+        && since.elapsed() < LAST
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     stage.store(OVER, Ordering::Relaxed);
     let (elapsed, cpu) = (since.elapsed(), process_cpu() - cpu);
     edge(Edge::Ends)?;
@@ -112,7 +121,12 @@ pub(crate) async fn run_until(
 }
 
 /// One caller; returns the nanoseconds that each measured transaction took, and how many there were in all.
-async fn call(work: impl Work, caller: usize, stage: Arc<AtomicU8>) -> anyhow::Result<(Vec<u32>, u64)> {
+async fn call(
+    work: impl Work,
+    caller: usize,
+    stage: Arc<AtomicU8>,
+    one_ended: Arc<AtomicBool>,
+) -> anyhow::Result<(Vec<u32>, u64)> {
     let mut latencies = Vec::with_capacity(1 << 16);
     let mut all = 0;
     loop {
@@ -121,7 +135,12 @@ async fn call(work: impl Work, caller: usize, stage: Arc<AtomicU8>) -> anyhow::R
         all += 1;
         match stage.load(Ordering::Relaxed) {
             WARM_UP => {}
-            MEASURED => latencies.push(u32::try_from(since.elapsed().as_nanos()).unwrap_or(u32::MAX)),
+            MEASURED => {
+                latencies.push(u32::try_from(since.elapsed().as_nanos()).unwrap_or(u32::MAX));
+                if latencies.len() == 1 {
+                    one_ended.store(true, Ordering::Relaxed);
+                }
+            }
             _ => return Ok((latencies, all)),
         }
     }
@@ -179,6 +198,22 @@ mod tests {
     async fn a_transaction_that_fails_ends_the_turn_and_says_why() {
         let error = run(LOAD, &Failing, |_| Ok(())).await.unwrap_err();
         assert_eq!(format!("{error:#}"), "a transaction of caller 1 failed: out of order");
+    }
+
+    #[derive(Clone)]
+    struct Slow;
+
+    impl Work for Slow {
+        async fn once(&self, _: usize) -> anyhow::Result<()> {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_lasts_until_one_transaction_has_ended() {
+        let ran = run(LOAD, &Slow, |_| Ok(())).await.unwrap();
+        assert!(ran.transactions >= 1, "{ran:?}");
     }
 
     #[tokio::test]
