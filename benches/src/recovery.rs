@@ -127,6 +127,7 @@ mod tests {
 
         // Half of them were decided, half were not.
         abandoned(&mut stage, 10).await.unwrap();
+        nothing_is_left(&stage).unwrap_err();
         let logs = "local n = {0, 0} for _, key in ipairs(redis.call('KEYS', '*:01a0c4506c00*')) do n[1] = n[1] + 1 \
             if string.find(redis.call('GET', key), 'decide') then n[2] = n[2] + 1 end end return n";
         let server = stage.server().unwrap();
