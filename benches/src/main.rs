@@ -1,103 +1,122 @@
-//! `cargo run --release -p tcc-bench -- first`: what a transaction costs, beside bare Redis in the same run.
+//! `cargo run --release -p tcc-bench -- <case>`: what a transaction costs, beside others in the same run.
 //!
 //! A figure counts only as a ratio within one run on one machine: everything that is compared is run in turn, several
-//! times over (A B A B …), on one server, and the ratio is the median of the ratios of the single turns.
+//! times over (A B C A B C …), on one server that is emptied before each turn, and the ratio is the median of the ratios
+//! of the single turns.
 
+mod all;
+mod bare;
+mod cases;
+mod compare;
 mod drive;
 mod floor;
+mod gathered;
+mod idle;
+mod message;
+mod options;
 mod ours;
+mod peer;
+mod plot;
+mod recovery;
 mod report;
+mod rows;
+mod seed;
+mod shape;
+mod smoke;
+mod stage;
+mod stock;
+mod unfinished;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use tcc_test_servers::RedisServer;
-
-use drive::{Load, Sample};
-use report::{Row, table};
+use cases::ALL;
+use options::Options;
+use report::Report;
 
 const USAGE: &str = "\
-cargo run --release -p tcc-bench -- first [--callers N] [--seconds S] [--turns T]
+cargo run --release -p tcc-bench -- <case> [options]
 
-  first   two sequential branches on Redis, beside four bare EVALSHA per transaction (floor4)
+  redis       two branches, sequential and together, beside bare scripts and gathered ones
+  branches    1, 4, 16 and 64 branches
+  payloads    requests of 0, 256 and 16384 bytes
+  cancel      the cancel path beside the confirm path
+  memory      on the memory store
+  sqlite      on a SQLite file, beside a bare loop that writes the same rows
+  bare        the business calls with and without a transaction: CPU, instructions, allocations
+  peers       beside dtmrs, on Redis and on SQLite
+  recovery    10^3, 10^5 and 10^6 abandoned transactions, and the live path meanwhile
+  idle        what a coordinator costs that has nothing to do
+  unfinished  the live path with 10^6 unfinished transactions in the store, beside 10^3
+  all         all of these, with every persistence; writes benches/RESULTS.md and benches/results.jsonl
+  plot        draws benches/plots/*.svg from benches/results.jsonl
+  smoke       within a minute: exit code 1 if it has become slower than its bounds
 
-  --callers N   closed-loop callers (64)
-  --seconds S   measured seconds of each turn, after half a second of warm-up (3)
-  --turns T     turns of each (5)
+  --callers N,N   closed-loop callers (1,16,64,256, or 64 where their number is not the subject)
+  --seconds S     measured seconds of each turn, after half a second of warm-up (3)
+  --turns T       turns of each (5)
+  --aof A,A       how Redis keeps its data: none, everysec, always (none)
+  --sizes N,N     how many transactions are abandoned or unfinished
+  --filter TEXT   only those whose name has this text, and what they are compared with
+  --json          one JSON object for each table on standard output, the tables on standard error
 ";
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => {
-            first(&options).await;
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            eprintln!("{why}\n\n{USAGE}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-struct Options {
-    callers: usize,
-    seconds: u64,
-    turns: usize,
-}
-
-impl Options {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        match words.next().as_deref() {
-            Some("first") => {}
-            Some(other) => return Err(format!("there is no case {other:?}")),
-            None => return Err("which case?".to_owned()),
-        }
-        let mut options = Self { callers: 64, seconds: 3, turns: 5 };
-        while let Some(word) = words.next() {
-            let value = words.next().and_then(|text| text.parse::<u64>().ok()).filter(|number| *number > 0);
-            let value = value.ok_or_else(|| format!("{word} needs a number, at least 1"))?;
-            match word.as_str() {
-                "--callers" => options.callers = value as usize,
-                "--seconds" => options.seconds = value,
-                "--turns" => options.turns = value as usize,
-                other => return Err(format!("there is no option {other:?}")),
-            }
-        }
-        Ok(options)
-    }
-}
-
-async fn first(options: &Options) {
-    let server = RedisServer::start();
-    let load = Load {
-        callers: options.callers,
-        warm_up: Duration::from_millis(500),
-        measured: Duration::from_secs(options.seconds),
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let Some(case) = words.next() else {
+        eprintln!("which case?\n\n{USAGE}");
+        return ExitCode::from(2);
     };
-    let floor = floor::Floor4::connect(&server.url()).await;
-    let ours = ours::Ours::start(&server.url()).await;
-    let mut turns: Vec<(Sample, Sample)> = Vec::new();
-    for turn in 1..=options.turns {
-        let bare = drive::run(&server, load, &floor).await;
-        let framework = drive::run(&server, load, &ours).await;
-        eprintln!("turn {turn} of {}: floor4 {bare}, ours {framework}", options.turns);
-        turns.push((bare, framework));
+    if case == "count" {
+        // Under valgrind, for `bare`: on a runtime of its own.
+        return end(bare::count(words));
     }
-    ours.stop().await;
-    let rows = [
-        Row::of("floor4: four bare EVALSHA", turns.iter().map(|turn| (&turn.0, &turn.0))),
-        Row::of("ours: two sequential branches", turns.iter().map(|turn| (&turn.1, &turn.0))),
-    ];
-    eprintln!();
-    print_line(&format!(
-        "{} callers, Redis without persistence, medians of {} turns",
-        options.callers, options.turns
-    ));
-    print_line(&table(&rows));
+    let options = match Options::parse(words) {
+        Ok(options) if ALL.contains(&case.as_str()) || ["all", "plot", "smoke"].contains(&case.as_str()) => {
+            options
+        }
+        Ok(_) => {
+            eprintln!("there is no case {case:?}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+        Err(error) => {
+            eprintln!("{error:#}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    end(run(&case, &options))
+}
+
+#[tokio::main]
+async fn run(case: &str, options: &Options) -> anyhow::Result<()> {
+    match case {
+        "all" => all::all(options, |report| show(report, options.json)).await,
+        "plot" => plot::plot(),
+        "smoke" => {
+            let worse = smoke::smoke(|report| show(report, options.json)).await?;
+            anyhow::ensure!(worse.is_empty(), "it has become slower:\n{}", worse.join("\n"));
+            Ok(())
+        }
+        case => cases::run(case, options, &mut |report| show(&report, options.json)).await,
+    }
+}
+
+fn end(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tcc-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the result of a program that is run for it")]
-fn print_line(text: &str) {
-    println!("{text}");
+fn show(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        eprintln!("\n{}\n", report.table());
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        println!("\n{}\n", report.table());
+    }
+    Ok(())
 }
