@@ -105,6 +105,7 @@ impl Lines {
                 by: Owner::from_u64(0xdead_dead_dead_dead),
                 key: None,
                 run: None,
+                traceparent: None,
                 branches,
             }))
         };

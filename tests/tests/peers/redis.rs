@@ -108,7 +108,7 @@ async fn peers_12_a_coordinator_does_not_start_on_a_server_that_evicts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_15_what_is_finished_is_small_and_goes_when_it_was_said_to() {
     const MANY: u64 = 500;
-    for retention in [Duration::from_secs(60), Duration::from_secs(600)] {
+    for retention in [Duration::from_secs(80), Duration::from_secs(600)] {
         let server = RedisServer::start();
         let account = Account::new().await;
         let builder = coordinator(store(&server).await).lease(Duration::from_secs(600));
