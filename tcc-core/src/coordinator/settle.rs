@@ -185,7 +185,9 @@ impl Settling {
     async fn drive(&mut self, caller: Option<Instant>) -> Result<(), LeaseLost> {
         while !(caller.is_some() && self.first_left == 0) {
             let renew_at = self.since + self.shared.config.lease / 2;
-            let later = self.earliest();
+            // A coordinator that closes asks nobody again: what had not its turn would be put off and asked without end.
+            let closing = self.shared.tasks.closing().is_cancelled();
+            let later = self.earliest().filter(|_| !closing);
             tokio::select! {
                 biased;
                 answer = self.calls.next() => match answer {
