@@ -343,7 +343,8 @@ impl<'c> Operator<'c> {
 
     /// Refuses a branch in its participant's stead, because nobody will ever settle it: its action is gone for good, or its
     /// participant is. The branch is then refused, with who and why, and its transaction heuristic once the others are
-    /// settled; [`resolve`](Self::resolve) says later what was done about it.
+    /// settled; [`resolve`](Self::resolve) says later what was done about it. If it is heuristic at once,
+    /// [`on_heuristic`](super::Builder::on_heuristic) is called here for each refused branch, this one among them.
     ///
     /// A call that is under way may still have its effect: look at the participant's data before you resolve it.
     ///
@@ -381,8 +382,13 @@ impl<'c> Operator<'c> {
             | Status::Confirming
             | Status::Cancelling => Due::In(Duration::ZERO),
         };
-        self.change(id, change, due).await?;
+        let record = self.change(id, change, due).await?;
         tracing::warn!(tx = %id, %branch, who, why, "a branch was refused by an operator");
+        // Nobody takes it up any more who would say so.
+        if let Some(record) = record.filter(|record| record.status() == Status::Heuristic) {
+            self.shared.meter.settled(&record, None);
+            self.shared.call_when_heuristic(id, &record);
+        }
         Ok(())
     }
 

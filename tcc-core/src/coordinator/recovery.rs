@@ -104,7 +104,7 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
         shared.limited(Operation::Claim, async { shared.store.claim(&claim).await }).await?;
     for log in unreadable {
         shared.meter.unreadable(WhyUnreadable::Store);
-        if shared.unreadable.first(log.id) {
+        if shared.unreadable.first(log.id) == Some(true) {
             tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction until that is put right");
         }
     }

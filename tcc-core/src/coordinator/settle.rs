@@ -9,11 +9,10 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::alert::Alert;
 use super::call::{NoAnswer, answer};
 use super::config::SettleOrder;
 use super::finish::{Finish, Message};
-use super::meter::{AlertKind, Reply};
+use super::meter::Reply;
 use super::participants::Waiting;
 use super::shared::{Shared, chain};
 use super::unknown::NotKnown;
@@ -247,11 +246,12 @@ impl Settling {
     fn fail(&mut self, id: BranchId, phase: Decision, attempts: u32, error: String) -> Duration {
         let error = shorten(error);
         let alert_after = self.shared.config.alert_after;
-        // Once, however many attempts there were already when it was taken over from another.
-        let first = attempts >= alert_after && self.shared.alerted.first((self.id, id));
-        if first || attempts == alert_after {
+        // Once, however many attempts there were already when it was taken over from another. Of more than can be told apart,
+        // those are told of that come to so many here.
+        let stuck = attempts >= alert_after;
+        if stuck && self.shared.alerted.first((self.id, id)).unwrap_or(attempts == alert_after) {
             tracing::error!(tx = %self.id, branch = %id, %phase, attempts, error, "a transaction is stuck; it is still retried");
-            self.alert(AlertKind::Stuck, id, phase, attempts, &error);
+            self.shared.call_when_stuck(self.id, &self.record, id, (phase, attempts, &error));
         } else if !self.knows(id) {
             // That is said once for all of its kind.
             tracing::debug!(tx = %self.id, branch = %id, %phase, attempts, error, "a branch is put back");
@@ -268,24 +268,6 @@ impl Settling {
     fn knows(&self, id: BranchId) -> bool {
         let branch = self.record.branch(id);
         branch.is_some_and(|branch| self.shared.registry.action(&branch.action, branch.version).is_some())
-    }
-
-    fn alert(&self, kind: AlertKind, id: BranchId, phase: Decision, attempts: u32, error: &str) {
-        let Some(branch) = self.record.branch(id) else { return };
-        let hook = match kind {
-            AlertKind::Stuck => &self.shared.config.on_stuck,
-            AlertKind::Heuristic => &self.shared.config.on_heuristic,
-        };
-        self.shared.meter.alert(kind, &branch.action, phase);
-        hook.call(&Alert {
-            id: self.id,
-            name: self.record.name().clone(),
-            branch: id,
-            action: branch.action.clone(),
-            phase,
-            attempts,
-            error: error.to_owned(),
-        });
     }
 
     /// Leaves a branch to whoever claims the transaction when it is due again; or to this holder, if another branch keeps it
@@ -398,11 +380,7 @@ impl Settling {
                     "a transaction is heuristic: a participant refused what was decided; an operator has to resolve it"
                 );
                 // Before it is written: rather twice than never.
-                for branch in record.branches() {
-                    if let BranchState::Refused { phase, why } = &branch.state {
-                        self.alert(AlertKind::Heuristic, branch.id, *phase, 0, why);
-                    }
-                }
+                self.shared.call_when_heuristic(self.id, &record);
                 self.put_down(progress, Due::Never { retain: Retain::Forever }).await;
             }
             Status::Trying | Status::Confirming | Status::Cancelling => {

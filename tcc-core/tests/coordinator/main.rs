@@ -1,5 +1,6 @@
 //! The coordinator on the memory store and on paused time.
 
+mod alerts;
 mod closing;
 mod crowds;
 mod deploys;
