@@ -184,6 +184,7 @@ impl Builder {
     ///
     /// Each instance calls once for a branch: also when it takes over one that has failed more often already, be it that
     /// another instance has called before. [`Alert::id`] and [`Alert::branch`] tell whether two calls are of the same.
+    /// Of more than 10 000 branches within an hour, those beyond are called for when they have failed just that often here.
     ///
     /// It must return soon: hand over to a task or a channel what takes time.
     pub fn on_stuck(mut self, hook: impl Fn(&Alert) + Send + Sync + 'static) -> Self {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -51,6 +52,8 @@ pub(super) struct Settling {
     calls: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// Branches whose first attempt here has not returned.
     first_left: usize,
+    /// Who waits for these; dropped when there is none left.
+    caller: Option<oneshot::Sender<()>>,
     /// Steps that wait for the ones after them, the next one last.
     in_order: Vec<Step>,
     /// What the log does not have yet.
@@ -102,6 +105,7 @@ impl Settling {
             begun: None,
             calls: FuturesUnordered::new(),
             first_left: 0,
+            caller: None,
             in_order: Vec::new(),
             progress: Settle::default(),
             later: Vec::new(),
@@ -121,15 +125,17 @@ impl Settling {
     pub(super) async fn first_attempts(mut self) {
         let until = Instant::now() + self.longest_limit();
         self.start();
-        let held = self.drive(Some(until)).await;
-        if held.is_err() {
-            return self.lost();
-        }
+        self.drive_first(until).await;
         if self.calls.is_empty() && self.unsettled().next().is_none() {
             return self.conclude().await;
         }
+        let (caller, returned) = oneshot::channel();
+        // It goes at once if there is none left.
+        self.caller = Some(caller).filter(|_| self.first_left > 0);
         let tasks = self.shared.tasks.clone();
         tasks.spawn(self.rest());
+        // Nothing is ever sent: it goes, at the latest with all the rest.
+        let _ = tokio::time::timeout_at(until, returned).await;
     }
 
     /// Settles it, or puts it back into the store.
@@ -139,7 +145,7 @@ impl Settling {
     }
 
     async fn rest(mut self) {
-        match self.drive(None).await {
+        match self.drive().await {
             Ok(()) => self.conclude().await,
             Err(LeaseLost) => self.lost(),
         }
@@ -179,11 +185,24 @@ impl Settling {
         known.map(|action| self.shared.limit(action)).max().unwrap_or_default()
     }
 
-    /// Takes answers until there is none to wait for; or, for a caller who waits until then, until each branch had its
-    /// first attempt.
-    async fn drive(&mut self, caller: Option<Instant>) -> Result<(), LeaseLost> {
-        while !(caller.is_some() && self.first_left == 0) {
-            let renew_at = self.since + self.shared.config.lease / 2;
+    /// Takes answers until each branch had its first attempt; or until then, or until the lease is to be renewed: a store
+    /// that does not answer is not to be waited for by a caller.
+    async fn drive_first(&mut self, until: Instant) {
+        let until = until.min(self.renew_at());
+        while self.first_left > 0
+            && let Ok(Some(answer)) = tokio::time::timeout_at(until, self.calls.next()).await
+        {
+            self.take(answer);
+        }
+    }
+
+    /// Takes answers until there is none to wait for.
+    async fn drive(&mut self) -> Result<(), LeaseLost> {
+        loop {
+            if self.first_left == 0 {
+                self.caller = None;
+            }
+            let renew_at = self.renew_at();
             // A coordinator that closes asks nobody again: what had not its turn would be put off and asked without end.
             let closing = self.shared.tasks.closing().is_cancelled();
             let later = self.earliest().filter(|_| !closing);
@@ -197,10 +216,13 @@ impl Settling {
                     self.resume_later();
                 }
                 () = tokio::time::sleep_until(renew_at) => self.renew().await?,
-                () = tokio::time::sleep_until(caller.unwrap_or(renew_at)), if caller.is_some() => return Ok(()),
             }
         }
-        Ok(())
+    }
+
+    /// When the lease is to be renewed.
+    fn renew_at(&self) -> Instant {
+        self.since + self.shared.config.lease / 2
     }
 
     fn take(&mut self, answer: Answer) {
