@@ -11,6 +11,7 @@ mod payloads;
 mod retention;
 mod rig;
 mod settling;
+mod storm;
 mod trace;
 mod tries;
 mod writes;
