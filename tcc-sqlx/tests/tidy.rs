@@ -7,9 +7,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use tcc_core::protocol::{ActionName, BranchId, BranchKey, Entry, Group, Op, Phase, Position, TxId};
 use tcc_core::store::{Append, Due, MemoryStore, Mode, StatusStore};
 use tcc_core::testing::{Call, Fault, FaultKind, FaultStore, Rule};
-use tcc_core::{Branch, Never, Settled, Tried, TryFailure};
+use tcc_core::{Branch, Never, Settled, Tried};
+use tcc_sqlx::Fenced;
 use tcc_sqlx::sqlite::{SqliteFence, Tidied, Tidy};
-use tcc_sqlx::{FenceError, Fenced};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
