@@ -16,7 +16,7 @@ use tcc_core::protocol::{ActionName, BranchKey, Phase};
 use crate::plain::plain;
 
 pub use answer::Answer;
-pub(crate) use table::{Fresh, Known, LOST, Row, fresh, known, purged};
+pub(crate) use table::{Fresh, Known, LOST, Row, fresh, known, own, purged};
 
 /// Gives [`Branch`](tcc_core::Branch) the method `cx.fenced(&pool, async |db| …)`, for the pools of each database.
 ///
@@ -82,7 +82,7 @@ pub trait Fenced<Pool> {
     /// - Any other error, a panic, and a future that is dropped roll everything back, the row included. An error of the
     ///   fence itself is such an error too: unknown, or later.
     ///
-    /// Call it once per phase and database, and use only the connection it gives: another one of the same database
+    /// Call it once per phase and database: a second call has no effect, and is an error ([`FenceError::Twice`]). Use only the connection it gives: another one of the same database
     /// waits for this one. Leave the transaction open: what the body commits is no longer guarded.
     async fn fenced<T, E, F>(&self, pool: &Pool, body: F) -> Result<T, E>
     where
@@ -124,9 +124,9 @@ pub enum Gate<T, E, Mark> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FenceError {
-    /// The table is not there.
+    /// The table is not there, or was made by an older version of this crate.
     #[error(
-        "the table tcc_fence is missing in this participant's database: \
+        "the table tcc_fence is missing in this participant's database, or is of an older version: \
          call `SqliteFence::new(pool).migrate().await` before the coordinator starts"
     )]
     MissingTable(sqlx::Error),
@@ -160,6 +160,20 @@ pub enum FenceError {
     Misused {
         /// Of which branch.
         key: BranchKey,
+        /// The phase of the call.
+        phase: &'static str,
+    },
+    /// A handler has called `fenced` or `fence` again in the same phase, on the same database. Only the first call had an
+    /// effect. Repeats of the phase end like this as well: each of them makes both calls.
+    #[error(
+        "`fenced` was called twice in this {phase} of {action} (branch {key}): put both into one body; \
+         the second had no effect"
+    )]
+    Twice {
+        /// Of which branch.
+        key: BranchKey,
+        /// Its action.
+        action: ActionName,
         /// The phase of the call.
         phase: &'static str,
     },

@@ -12,6 +12,8 @@ pub(crate) struct Row {
     pub(crate) output: Option<String>,
     /// What was refused, as JSON.
     pub(crate) refusal: Option<String>,
+    /// The delivery that came last of the phase that the state is of; rows of version 1 of the table have none.
+    pub(crate) delivery: Option<String>,
 }
 
 /// What a phase does for which no row was found; it has just written [`Fresh::state`].
@@ -82,6 +84,17 @@ pub(crate) fn known(phase: Phase, state: FenceState) -> Known {
         (Phase::Cancel, Cancelled) => Known::Skip,
         (Phase::Cancel, Refused { phase: Phase::Try }) => Known::Mark,
         (Phase::Cancel, Refused { phase: Phase::Confirm | Phase::Cancel }) => Known::SameRefusal,
+    }
+}
+
+/// Whether it was this phase that has brought the branch to this state: then a phase that comes is a repeat, or a second
+/// call by the same handler.
+pub(crate) fn own(phase: Phase, state: FenceState) -> bool {
+    match state {
+        FenceState::Tried => phase == Phase::Try,
+        FenceState::Confirmed => phase == Phase::Confirm,
+        FenceState::Cancelled => phase == Phase::Cancel,
+        FenceState::Refused { phase: refused } => phase == refused,
     }
 }
 

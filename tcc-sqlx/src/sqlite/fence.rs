@@ -9,7 +9,7 @@ use tcc_core::protocol::{BranchKey, Phase};
 
 use crate::fence::{
     Answer, Fence, FenceError, FenceState, Fenced, Fresh, Gate, Known, LOST, Row, fresh, from_millis, known,
-    phase_name, purged, to_millis,
+    own, phase_name, purged, to_millis,
 };
 
 impl Fenced<SqlitePool> for Branch {
@@ -128,16 +128,29 @@ impl Fence<SqliteConnection> for Branch {
         }
         let row = find(key, db).await?;
         let todo = match &row {
+            Some(row) if own(phase, row.state) => {
+                if row.delivery == Some(self.delivery().to_string()) {
+                    return Err(FenceError::Twice {
+                        key,
+                        action: self.action().clone(),
+                        phase: phase_name(phase),
+                    });
+                }
+                // A repeat leaves its name too: if its handler calls twice, it is told so like the first.
+                name(self, db).await?;
+                known(phase, row.state)
+            }
             Some(row) => known(phase, row.state),
             None => match purged(phase) {
                 Some(todo) => todo,
                 None => return Err(before_horizon(self, db).await),
             },
         };
-        let row = row.unwrap_or(Row { state: FenceState::Cancelled, output: None, refusal: None });
+        let row =
+            row.unwrap_or(Row { state: FenceState::Cancelled, output: None, refusal: None, delivery: None });
         Ok(match todo {
             Known::Run(state) => {
-                set_state(key, db, state).await?;
+                set_state(self, db, state).await?;
                 Gate::Run(SqliteMark { key, phase })
             }
             Known::FirstOutput => Gate::Answer(kept(key, row.output.as_deref())),
@@ -145,7 +158,7 @@ impl Fence<SqliteConnection> for Branch {
             Known::TooLate => Gate::Answer(Err(E::too_late())),
             Known::Skip => Gate::Answer(kept(key, None)),
             Known::Mark => {
-                set_state(key, db, FenceState::Cancelled).await?;
+                set_state(self, db, FenceState::Cancelled).await?;
                 Gate::Answer(kept(key, None))
             }
             Known::Contradicts(why) => Gate::Answer(Err(E::contradicts(why))),
@@ -206,8 +219,8 @@ async fn insert(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Re
     let key = cx.key();
     let (state, refused_in) = columns(state);
     sqlx::query(
-        "INSERT INTO tcc_fence (tx, branch, action, state, refused_in, on_confirm, begun_ms, run) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM tcc_fence_horizon \
+        "INSERT INTO tcc_fence (tx, branch, action, state, refused_in, on_confirm, begun_ms, run, delivery) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM tcc_fence_horizon \
          WHERE ?6 OR ?7 >= tcc_fence_horizon.begun_ms \
          ON CONFLICT (tx, branch, run) DO NOTHING",
     )
@@ -219,6 +232,7 @@ async fn insert(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Re
     .bind(cx.is_on_confirm())
     .bind(to_millis(cx.begun()))
     .bind(run_text(key))
+    .bind(cx.delivery().to_string())
     .execute(db)
     .await
     .map(|done| done.rows_affected() == 1)
@@ -238,9 +252,9 @@ async fn before_horizon(cx: &Branch, db: &mut SqliteConnection) -> FenceError {
 }
 
 async fn find(key: BranchKey, db: &mut SqliteConnection) -> Result<Option<Row>, FenceError> {
-    type Columns = (String, Option<String>, Option<String>, Option<String>);
+    type Columns = (String, Option<String>, Option<String>, Option<String>, Option<String>);
     let row: Option<Columns> = sqlx::query_as(
-        "SELECT state, refused_in, output, refusal FROM tcc_fence WHERE tx = ? AND branch = ? AND run = ?",
+        "SELECT state, refused_in, output, refusal, delivery FROM tcc_fence WHERE tx = ? AND branch = ? AND run = ?",
     )
     .bind(key.tx.to_string())
     .bind(i64::from(key.branch.number()))
@@ -248,21 +262,30 @@ async fn find(key: BranchKey, db: &mut SqliteConnection) -> Result<Option<Row>, 
     .fetch_optional(db)
     .await
     .map_err(|error| explain(key, error))?;
-    row.map(|(state, refused_in, output, refusal)| {
+    row.map(|(state, refused_in, output, refusal, delivery)| {
         let state = parse_state(&state, refused_in.as_deref())
             .ok_or(FenceError::Damaged { key, why: "its state is not known" })?;
-        Ok(Row { state, output, refusal })
+        Ok(Row { state, output, refusal, delivery })
     })
     .transpose()
 }
 
-async fn set_state(key: BranchKey, db: &mut SqliteConnection, state: FenceState) -> Result<(), FenceError> {
+async fn set_state(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Result<(), FenceError> {
     let (state, refused_in) = columns(state);
-    let query =
-        sqlx::query("UPDATE tcc_fence SET state = ?, refused_in = ? WHERE tx = ? AND branch = ? AND run = ?")
-            .bind(state)
-            .bind(refused_in);
-    one_row(key, query, db).await
+    let query = sqlx::query(
+        "UPDATE tcc_fence SET state = ?, refused_in = ?, delivery = ? WHERE tx = ? AND branch = ? AND run = ?",
+    )
+    .bind(state)
+    .bind(refused_in)
+    .bind(cx.delivery().to_string());
+    one_row(cx.key(), query, db).await
+}
+
+/// Names a delivery as the one that came last.
+async fn name(cx: &Branch, db: &mut SqliteConnection) -> Result<(), FenceError> {
+    let query = sqlx::query("UPDATE tcc_fence SET delivery = ? WHERE tx = ? AND branch = ? AND run = ?")
+        .bind(cx.delivery().to_string());
+    one_row(cx.key(), query, db).await
 }
 
 async fn keep_output(key: BranchKey, db: &mut SqliteConnection, output: &str) -> Result<(), FenceError> {
@@ -338,7 +361,11 @@ pub(super) fn parse_state(state: &str, refused_in: Option<&str>) -> Option<Fence
 
 /// An error of the database, in the user's words where she can mend it.
 fn explain(key: BranchKey, error: sqlx::Error) -> FenceError {
-    let missing =
-        error.as_database_error().is_some_and(|error| error.message().contains("no such table: tcc_fence"));
+    let missing = error.as_database_error().is_some_and(|error| {
+        let message = error.message();
+        message.contains("no such table: tcc_fence")
+            || message.contains("table tcc_fence has no column")
+            || message.contains("no such column: delivery")
+    });
     if missing { FenceError::MissingTable(error) } else { FenceError::Database { key, error } }
 }

@@ -175,7 +175,9 @@ async fn the_lower_step_leaves_the_transaction_to_the_user() {
     }
     let cx = call(1, Phase::Try);
     assert_eq!(reserve(&it, &cx).await.unwrap(), Hold { serial: 1 });
-    assert_eq!(reserve(&it, &cx).await.unwrap(), Hold { serial: 1 });
+    let Err(TryFailure::Unknown(twice)) = reserve(&it, &cx).await else { panic!("the same delivery") };
+    assert!(matches!(twice.downcast_ref(), Some(FenceError::Twice { .. })), "{twice}");
+    assert_eq!(reserve(&it, &cx.redelivered()).await.unwrap(), Hold { serial: 1 });
     it.release(&call(1, Phase::Cancel), 0).await.unwrap();
     too_late(reserve(&it, &cx).await);
 }

@@ -4,3 +4,4 @@ mod bodies;
 mod phases;
 mod purging;
 mod rig;
+mod twice;
