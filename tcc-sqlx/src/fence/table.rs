@@ -108,4 +108,5 @@ pub(crate) fn purged(phase: Phase) -> Option<Known> {
 }
 
 /// Why a confirm without a row is refused.
-pub(crate) const LOST: &str = "its try was lost: the participant's database knows nothing of this branch";
+pub(crate) const LOST: &str = "its try was lost: the participant's database knows nothing of this branch; \
+                               or its try did not go through `fenced` on this database";

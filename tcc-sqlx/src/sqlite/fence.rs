@@ -1,11 +1,13 @@
 //! `cx.fenced` and `cx.fence` over SQLite.
 
+use std::error::Error;
 use std::time::Duration;
 
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use tcc_core::Branch;
 use tcc_core::protocol::{BranchKey, Phase};
+use tcc_core::store::BoxError;
 
 use crate::fence::{
     Answer, Fence, FenceError, FenceState, Fenced, Fresh, Gate, Known, LOST, Row, fresh, from_millis, known,
@@ -35,16 +37,22 @@ impl Fenced<SqlitePool> for Branch {
         let kept = async {
             // A refusal undoes the effect and keeps the row.
             execute(key, &mut tx, "SAVEPOINT tcc_effect").await?;
+            let under_way = UnderWay(self);
             let answer = body(&mut tx).await;
+            std::mem::forget(under_way);
             match &answer {
                 Ok(_) => {}
                 Err(error) if error.refusal().is_some() => {
-                    execute(key, &mut tx, "ROLLBACK TO tcc_effect").await?;
+                    end_effect(key, &mut tx, "ROLLBACK TO tcc_effect").await?;
                 }
-                Err(_) => return Ok(Err(answer)),
+                Err(_) => {
+                    return Ok(
+                        Err(answer.map_err(|error| error.retold(|error| told_of_waiting(key, error)))),
+                    );
+                }
             }
             // It fails if the body has ended the transaction, or SQLite has: then the row is not there, or not alone.
-            execute(key, &mut tx, "RELEASE tcc_effect").await?;
+            end_effect(key, &mut tx, "RELEASE tcc_effect").await?;
             mark.answered(&mut tx, &answer).await?;
             Ok(Ok(answer))
         }
@@ -61,6 +69,62 @@ impl Fenced<SqlitePool> for Branch {
             }
         }
     }
+}
+
+/// A body under way. Dropped, it has not come to its end.
+struct UnderWay<'a>(&'a Branch);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // A panic tells of itself.
+        if !std::thread::panicking() {
+            let cx = self.0;
+            tracing::warn!(
+                branch = %cx.key(), action = %cx.action(), phase = phase_name(cx.phase()),
+                "a fenced body was dropped before it ended, and is rolled back: was its call out of time? does the body \
+                 use the pool instead of the connection that it was given?"
+            );
+        }
+    }
+}
+
+/// The error of a body; if it could not get at the database, with the likely cause: while it runs, its own connection is
+/// the one that may write.
+fn told_of_waiting(key: BranchKey, error: BoxError) -> BoxError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(waited) {
+            break;
+        }
+        cause = error.source();
+    }
+    let has_waited = cause.is_some();
+    if has_waited { FenceError::OtherConnection { key, source: error }.into() } else { error }
+}
+
+/// Whether a connection was waited for in vain, or the write lock.
+fn waited(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => {
+            // SQLITE_BUSY, SQLITE_LOCKED; what is above the lowest byte says more of each.
+            let code = error.code().and_then(|code| code.parse::<u32>().ok());
+            code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+        }
+        _ => false,
+    }
+}
+
+/// Ends the savepoint around the effect; it is gone if its transaction is.
+async fn end_effect(key: BranchKey, db: &mut SqliteConnection, sql: &'static str) -> Result<(), FenceError> {
+    execute(key, db, sql).await.map_err(|error| match &error {
+        FenceError::Database { error: said, .. }
+            if said.as_database_error().is_some_and(|said| said.message().contains("no such savepoint")) =>
+        {
+            FenceError::Ended { key }
+        }
+        _ => error,
+    })
 }
 
 /// Begins a transaction that holds the write lock from its start.

@@ -78,7 +78,9 @@ async fn a_body_that_ends_the_transaction_is_found_out_and_breaks_no_connection(
                     Ok(Hold { serial: 0 })
                 })
                 .await;
-            let Err(TryFailure::Unknown(_)) = answer else { panic!("{end}: {answer:?}") };
+            let Err(TryFailure::Unknown(error)) = answer else { panic!("{end}: {answer:?}") };
+            let said = "ended the fence's transaction: leave COMMIT and ROLLBACK to it; what it committed is unguarded";
+            assert!(error.to_string().contains(said), "{end}: {error}");
             if end == "COMMIT" {
                 break; // Its own row is there now, by its own doing.
             }

@@ -5,3 +5,4 @@ mod phases;
 mod purging;
 mod rig;
 mod twice;
+mod waits;

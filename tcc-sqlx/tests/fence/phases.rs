@@ -59,7 +59,7 @@ async fn peers_14_a_try_after_its_cancel_is_an_error() {
 async fn a_confirm_without_a_try_is_refused_and_keeps_the_try_from_coming_later() {
     let it = Inventory::new(5).await;
     let why = refused(it.ship(&call(1, Phase::Confirm), 2).await);
-    assert!(why.contains("lost"), "{why}");
+    assert!(why.contains("lost") && why.contains("did not go through `fenced` on this database"), "{why}");
     too_late(it.reserve(&call(1, Phase::Try), 2).await);
     assert_eq!(refused(it.ship(&call(1, Phase::Confirm), 2).await), why);
     assert_eq!(refused(it.release(&call(1, Phase::Cancel), 2).await), why);
