@@ -50,8 +50,8 @@
 //!
 //! Where calls are dropped, as by [`participant_suite!`](tcc_core::testing) and by every call that is out of time, let the
 //! fixture use a file, in a folder of [`tempfile`](https://docs.rs/tempfile), and not `sqlite::memory:`. A database in memory
-//! is gone with its last connection, and a dropped call may cost its own; and several connections to one share a cache, so
-//! that one does not wait for another but is told at once that a table is locked.
+//! is gone with its last connection, and a dropped call may cost its own; and the locks of a cache that connections share
+//! are not those of a file.
 
 #[cfg_attr(
     not(feature = "sqlite"),
