@@ -253,7 +253,7 @@ pub use coordinator::{
     TransactionError, TransactionInfo, Transactions, Tx, UnknownAction,
 };
 pub use participant::{
-    ActionType, Branch, Delivered, Delivery, Handler, Intercept, Lost, Never, Payload, Register,
+    ActionType, Branch, Delivered, Delivery, DeliveryId, Handler, Intercept, Lost, Never, Payload, Register,
     RegisterError, Registry, Service, SettleError, Settled, Tried, TryFailure, Upcast, refuse,
 };
 pub use tcc_macros::{action, on_confirm, participant, transactional};
