@@ -145,7 +145,7 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
             }
         }
     };
-    let settles = |settle: &Option<Settle>| match settle {
+    let settles = |settle: &Option<Box<Settle>>| match settle {
         _ if !action.is_sound => unsound.clone(),
         Some(settle) => {
             let payloads = [given(tcc, "Request", &settle.request), given(tcc, "Output", &settle.output)];
@@ -166,8 +166,9 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
         }
     };
 
-    let span_of =
-        |settle: &Option<Settle>| settle.as_ref().map_or(action.method.span(), |settle| settle.method.span());
+    let span_of = |settle: &Option<Box<Settle>>| {
+        settle.as_ref().map_or(action.method.span(), |settle| settle.method.span())
+    };
     let (try_span, confirm_span, cancel_span) = match &action.phases {
         Phases::Try { confirm, cancel, .. } => (action.method.span(), span_of(confirm), span_of(cancel)),
         Phases::OnConfirm { .. } => (action.method.span(), action.method.span(), action.method.span()),

@@ -67,7 +67,7 @@ pub(crate) struct Param {
 
 pub(crate) enum Phases {
     /// The method is the try.
-    Try { returns: Returns, confirm: Option<Settle>, cancel: Option<Settle> },
+    Try { returns: Returns, confirm: Option<Box<Settle>>, cancel: Option<Box<Settle>> },
     /// The method is the confirm, and there is nothing else.
     OnConfirm { is_settled: bool },
 }

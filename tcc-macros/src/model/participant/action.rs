@@ -263,7 +263,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The method that confirms or cancels.
-    fn settle(&mut self, name: &Ident, action: &Function, tried: &Form, cancels: bool) -> Option<Settle> {
+    fn settle(
+        &mut self,
+        name: &Ident,
+        action: &Function,
+        tried: &Form,
+        cancels: bool,
+    ) -> Option<Box<Settle>> {
         let form = Form::of_settle(name, action, tried, cancels);
         let Some(method) = self.block.methods().find(|method| method.sig.ident == *name) else {
             let all = self.block.methods().map(|method| plain(&method.sig.ident)).collect::<Vec<_>>();
@@ -299,14 +305,14 @@ impl<'a> Reader<'a> {
             Some(expected) if cancels => Some(quote!(Option<#expected>)),
             expected => expected.clone(),
         };
-        Some(Settle {
+        Some(Box::new(Settle {
             method: name.clone(),
             cx: params.cx,
             request: self.taken(asked, &params.request),
             output: self.taken(same, output),
             returns: return_span(method),
             is_settled: is_settled(method),
-        })
+        }))
     }
 
     /// A payload as a method takes it, where the try's is `same`, if that is known.
