@@ -135,7 +135,8 @@ pub enum TransactionError {
     },
     /// The action has no handler here. The branch was not enlisted.
     #[error(
-        "transaction {id}: no participant registered here handles {action} version {version}: register it"
+        "transaction {id}: no participant registered here handles {action} version {version}: register it, or \
+         a client of it"
     )]
     NotRegistered {
         /// The transaction.

@@ -23,7 +23,8 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// The first call of a phase of a branch. The coordinator makes these; tests of a participant may too.
+    /// The first call of a phase of a branch. The coordinator makes these; tests of a participant, and the far side of a
+    /// [transport](crate#across-processes), may too.
     pub fn new(key: BranchKey, action: ActionName, phase: Phase) -> Self {
         Self {
             key,

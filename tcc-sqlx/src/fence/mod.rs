@@ -92,6 +92,10 @@ pub trait Fenced<Pool> {
     ///
     /// Leave the transaction open ([`FenceError::Ended`]): what the body commits is no longer guarded, and a repeat finds
     /// it done.
+    ///
+    /// The phase is told from the type of the answer. As a method's last expression it has that of the method; if more
+    /// code follows, say which it is, since a `?` alone would leave it open (E0283, "type annotations needed"):
+    /// `let done: Settled = cx.fenced(..).await; done?;`.
     async fn fenced<T, E, F>(&self, pool: &Pool, body: F) -> Result<T, E>
     where
         E: Answer<T>,
