@@ -1,5 +1,6 @@
 //! The coordinator on the memory store and on paused time.
 
+mod blocking;
 mod crowds;
 mod deploys;
 mod keys;
@@ -8,6 +9,7 @@ mod operator;
 mod payloads;
 mod retention;
 mod rig;
+mod said;
 mod settling;
 mod trace;
 mod tries;
