@@ -199,6 +199,8 @@ async fn a_thread_that_really_sleeps_is_told_of() {
 
 #[tokio::test(start_paused = true)]
 async fn who_awaits_or_blocks_for_a_moment_is_not_blamed() {
+    // Timers count milliseconds: now they are late by some hundred microseconds, as they are in real time.
+    tokio::time::advance(Duration::from_micros(300)).await;
     let awaits = Stall { phase: Some(Phase::Try), blocks: 100 * MS, sleeps: 1000 * MS, ..Stall::default() };
     let (ended, _, _, warned) = reserve(awaits).await;
     assert!(matches!(ended, Err(Error::Branch(BranchError::Unknown(_)))), "{ended:?}");
