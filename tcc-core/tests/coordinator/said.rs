@@ -1,11 +1,14 @@
 //! What users and operators are told, in words: an error names what it is about, and says how to mend it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tcc_core::protocol::{BranchId, Status, TxId};
-use tcc_core::{Duplicate, Filter, OperatorError, TransactionError, Tx};
+use tcc_core::store::MemoryStore;
+use tcc_core::testing::{Call, Fault, FaultStore, Rule};
+use tcc_core::{Coordinator, Duplicate, Filter, OperatorError, TransactionError, Tx};
 
-use crate::rig::{Does, Error, Move, Rig, Transfer, works};
+use crate::rig::{Bank, Does, Error, Move, Rig, Transfer, works};
 
 async fn pay(rig: &Rig, moves: &[Move]) -> TxId {
     let body = async |tx: &Tx| {
@@ -199,6 +202,28 @@ async fn what_calls_for_help_at_its_first_attempt_is_in_the_log_soon() {
     let id = pay(&rig, &[Move { confirm: Does::Fail, ..works(1) }]).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let page = rig.tcc.operator().list(&Filter::new().failed_attempts(1), None, 10).await.unwrap();
+    assert_eq!(page.items.iter().map(|item| item.id).collect::<Vec<_>>(), [id]);
+}
+
+/// The caller waits for its branches, not for that.
+#[tokio::test(start_paused = true)]
+async fn a_caller_does_not_wait_until_a_call_for_help_is_in_the_log() {
+    let store = FaultStore::new(MemoryStore::new());
+    store
+        .faults()
+        .add(Rule::new(Fault::DelayBefore(Duration::from_secs(5))).on(Call::Append).when_change("settle"));
+    let builder = Coordinator::builder("test", store).register(Arc::new(Bank::default())).alert_after(1);
+    let tcc = builder.lease(Duration::from_secs(3600)).start().await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let pay = async |tx: &Tx| {
+        tx.call::<Transfer>(Move { confirm: Does::Fail, ..works(1) }).await?;
+        tx.call::<Transfer>(Move { confirm: Does::WorkFor(Duration::from_secs(1)), ..works(2) }).await?;
+        Ok::<_, Error>(tx.id())
+    };
+    let id = tcc.run("pay", pay).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let page = tcc.operator().list(&Filter::new().failed_attempts(1), None, 10).await.unwrap();
     assert_eq!(page.items.iter().map(|item| item.id).collect::<Vec<_>>(), [id]);
 }
 
