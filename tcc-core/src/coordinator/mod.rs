@@ -156,13 +156,16 @@ impl Coordinator {
     }
 
     /// Ends the coordinator: no new transaction begins, those that run come to their decision, attempts under way are
-    /// waited for, and what is not settled is put back for other instances. Returns when all of that is in the store.
+    /// waited for, and what is not settled is put back for other instances. Returns when all of that is in the store, and
+    /// the coordinator's tasks have let go of it: once the last handle is dropped as well, the store is too, and what it
+    /// had locked may be opened again.
     ///
     /// May be called more than once. Dropping the future does not undo it.
     pub async fn shutdown(&self) {
         self.shared.tasks.close();
         self.shared.tasks.drained().await;
         finish::drained(&self.shared).await;
+        self.shared.tasks.background_ended().await;
     }
 }
 

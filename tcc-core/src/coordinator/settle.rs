@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::call::{NoAnswer, answer};
+use super::call::{NoAnswer, watched_answer};
 use super::config::SettleOrder;
 use super::finish::{Finish, Message};
 use super::meter::Reply;
@@ -58,6 +58,8 @@ pub(super) struct Settling {
     in_order: Vec<Step>,
     /// What the log does not have yet.
     progress: Settle,
+    /// Somebody was called for help about what the log does not have yet.
+    called: bool,
     /// Branches that are not waited for here, and when they are to be asked again.
     later: Vec<(Step, Instant)>,
 }
@@ -108,6 +110,7 @@ impl Settling {
             caller: None,
             in_order: Vec::new(),
             progress: Settle::default(),
+            called: false,
             later: Vec::new(),
         }
     }
@@ -212,6 +215,8 @@ impl Settling {
                     Some(answer) => self.take(answer),
                     None => return Ok(()),
                 },
+                // Whoever is called for help looks at the log; its caller does not wait for that.
+                () = std::future::ready(()), if self.called && self.caller.is_none() => self.renew().await?,
                 () = tokio::time::sleep_until(later.unwrap_or(renew_at)), if later.is_some_and(|at| at < renew_at) => {
                     self.resume_later();
                 }
@@ -274,6 +279,7 @@ impl Settling {
         if stuck && self.shared.alerted.first((self.id, id)).unwrap_or(attempts == alert_after) {
             tracing::error!(tx = %self.id, branch = %id, %phase, attempts, error, "a transaction is stuck; it is still retried");
             self.shared.call_when_stuck(self.id, &self.record, id, (phase, attempts, &error));
+            self.called = true;
         } else if !self.knows(id) {
             // That is said once for all of its kind.
             tracing::debug!(tx = %self.id, branch = %id, %phase, attempts, error, "a branch is put back");
@@ -366,6 +372,7 @@ impl Settling {
     }
 
     fn take_progress(&mut self) -> Option<Settle> {
+        self.called = false;
         let progress = std::mem::take(&mut self.progress);
         (!progress.settled.is_empty() || !progress.failed.is_empty()).then_some(progress)
     }
@@ -555,7 +562,7 @@ impl Call {
         let call =
             async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
         let measured = self.shared.meter.attempt(action.name(), self.phase.phase());
-        let answered = answer(call, until).instrument(span).await;
+        let answered = watched_answer(action.name(), self.phase.phase(), call, until).instrument(span).await;
         measured.answered(answered.as_ref().map_or_else(NoAnswer::reply, Reply::of_settled));
         let answered = answered.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer.into())));
         if answered.is_ok()

@@ -121,7 +121,10 @@ impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the {what} in the log does not fit version {version} of the action")]
+#[error(
+    "the {what} in the log does not fit version {version} of the action (if that was changed, raise `version`, and say \
+     what the old one was: `upcast({version}: Old)`)"
+)]
 struct Misfit {
     what: &'static str,
     version: u16,

@@ -1,6 +1,7 @@
 //! The coordinator on the memory store and on paused time.
 
 mod alerts;
+mod blocking;
 mod closing;
 mod crowds;
 mod deploys;
@@ -10,6 +11,7 @@ mod operator;
 mod payloads;
 mod retention;
 mod rig;
+mod said;
 mod settling;
 mod storm;
 mod trace;
