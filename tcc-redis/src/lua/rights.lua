@@ -1,6 +1,6 @@
 -- Tries every command that the store uses, inside and outside of scripts. Nothing of it stays.
 --
--- KEYS  two keys of nobody's; what is put under the first lives for a millisecond, and nothing under the second.
+-- KEYS  two keys of nobody's; what is put under the first is gone at the end, and nothing is put under the second.
 --
 -- Returns those that were refused: the command, and the server's reason.
 
@@ -30,4 +30,5 @@ try('PERSIST', key)
 try('PEXPIRE', key, 1)
 try('SET', key, '', 'PX', 1)
 try('APPEND', key, '')
+redis.pcall('PEXPIRE', key, 0) -- a time that has passed: it goes at once
 return refused
