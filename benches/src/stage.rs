@@ -39,7 +39,7 @@ impl Persistence {
 /// The place of a comparison: all contenders have their turns on it.
 pub(crate) enum Stage {
     Redis {
-        server: RedisServer,
+        server: Box<RedisServer>,
         persistence: Persistence,
     },
     /// For SQLite files.
@@ -74,7 +74,7 @@ impl Stage {
             Persistence::Always => builder.append_only(AppendFsync::Always),
         };
         // A rewrite that starts in the middle of somebody's turn would be his misfortune.
-        let server = server.config("auto-aof-rewrite-percentage", "0").start();
+        let server = Box::new(server.config("auto-aof-rewrite-percentage", "0").start());
         Self::Redis { server, persistence }
     }
 

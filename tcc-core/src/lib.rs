@@ -149,6 +149,19 @@
 //! is one row per branch in the participant's own database, written in the same local transaction as her business
 //! change. `tcc-sqlx` has it for SQLite: `cx.fenced(&self.db, async |db| { … })`.
 //!
+//! ```text
+//! async fn reserve(&self, cx: &Branch, request: Reserve) -> Tried<Hold, OutOfStock> {
+//!     cx.fenced(&self.db, async |db| {
+//!         let taken = sqlx::query("UPDATE stock SET free = free - ?1, held = held + ?1 WHERE free >= ?1")
+//!             .bind(request.quantity).execute(&mut *db).await?; // unknown: ask again
+//!         if taken.rows_affected() == 0 {
+//!             return refuse(OutOfStock { sku: request.sku });
+//!         }
+//!         Ok(Hold { quantity: request.quantity })
+//!     }).await
+//! }
+//! ```
+//!
 //! | phase ↓ / row → | none | tried | confirmed | cancelled | refused |
 //! | --- | --- | --- | --- | --- | --- |
 //! | try | insert, run | first output again | first output again | **too late** | too late |
@@ -178,8 +191,199 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With the macro: `#[transactional(key = order.id)]`. Another request with the same key is
+//! With the macro: `#[transactional(key = order.id)]`, of anything that is `Display`. Another request with the same key is
 //! [`TransactionError::Duplicate`].
+//!
+//! # Join
+//!
+//! A transaction inside another one is a mistake, and an error. A method marked [`macro@transactional`] has a twin that
+//! joins the one that is open: its branches are decided with the others. What is to stand by itself, whatever becomes of
+//! the outer one, says `independent`.
+//!
+//! ```
+//! # use tcc_core::{Coordinator, TransactionError, Tx, store::MemoryStore, transactional};
+//! # struct Shop { tcc: Coordinator }
+//! impl Shop {
+//!     #[transactional]
+//!     async fn buy(&self, tx: &Tx, pieces: u32) -> Result<u32, TransactionError> {
+//!         Ok(10 * pieces)
+//!     }
+//!
+//!     #[transactional]
+//!     async fn buy_two(&self, tx: &Tx) -> Result<u32, TransactionError> {
+//!         self.record("two at once").await?; // kept, even if what follows is cancelled
+//!         Ok(self.buy_in(tx, 1).await? + self.buy_in(tx, 2).await?) // one transaction
+//!     }
+//!
+//!     #[transactional(independent)]
+//!     async fn record(&self, tx: &Tx, what: &'static str) -> Result<(), TransactionError> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let shop = Shop { tcc: Coordinator::builder("shop", MemoryStore::new()).start().await? };
+//! assert_eq!(shop.buy(1).await?, 10); // by itself
+//! assert_eq!(shop.buy_two().await?, 30);
+//! # shop.tcc.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # Across processes
+//!
+//! A participant's *trait* is what both sides know of it. Who calls it does so by its client, `tx.on::<BankClient>()`, and
+//! registers whatever implements the trait: `BankClient::serve(bank)`.
+//!
+//! No transport comes with this crate. Yours implements the trait over HTTP or gRPC. Its request carries what the far side
+//! makes its [`Branch`] of: `cx.key()`, `cx.phase()`, `cx.attempt()`, `cx.begun()`, of an action without a try
+//! `cx.is_on_confirm()`, and the payloads. The far side then calls its own implementation, behind its own fence, and needs
+//! no coordinator. What the network does is *unknown*, and is asked again; a refusal has to come back as one.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use std::time::UNIX_EPOCH;
+//! use tcc_core::protocol::{BranchKey, Phase};
+//! use tcc_core::{Branch, SettleError, Settled, Tried, TryFailure, participant, refuse};
+//! # use std::{error::Error, io};
+//! # use tcc_core::{BranchError, Coordinator, TransactionError, Tx, protocol::Status, store::MemoryStore};
+//!
+//! #[participant("bank")]
+//! trait Bank {
+//!     #[action(confirm = take, cancel = thaw)]
+//!     async fn freeze(&self, cx: &Branch, cents: u64) -> Tried<(), String>;
+//!     async fn take(&self, cx: &Branch, cents: u64, frozen: ()) -> Settled;
+//!     async fn thaw(&self, cx: &Branch, cents: u64, frozen: Option<()>) -> Settled;
+//! }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Call { key: BranchKey, phase: Phase, attempt: u32, begun_ms: u64, cents: u64 }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! enum Answer { Done, Refused(String), TooLate }
+//!
+//! /// The near side: it is registered as `BankClient::serve(HttpBank { … })`.
+//! struct HttpBank {
+//! #   far: FarBank,
+//! }
+//!
+//! impl HttpBank {
+//!     async fn ask(&self, cx: &Branch, cents: u64) -> Result<Answer, io::Error> {
+//!         let begun_ms = cx.begun().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+//!         let (key, phase, attempt) = (cx.key(), cx.phase(), cx.attempt());
+//!         self.post(Call { key, phase, attempt, begun_ms, cents }).await // the wire
+//!     }
+//! #   async fn post(&self, call: Call) -> Result<Answer, io::Error> {
+//! #       let call = serde_json::from_str(&serde_json::to_string(&call)?)?;
+//! #       answer(&self.far, call).await.map_err(|error| io::Error::other(error.to_string()))
+//! #   }
+//!
+//!     async fn settle(&self, cx: &Branch, cents: u64) -> Settled {
+//!         match self.ask(cx, cents).await? {
+//!             Answer::Done => Ok(()),
+//!             Answer::Refused(why) => Err(SettleError::refuse(why)),
+//!             Answer::TooLate => Err(SettleError::refuse("it is no try that can be too late")),
+//!         }
+//!     }
+//! }
+//!
+//! impl Bank for HttpBank {
+//!     async fn freeze(&self, cx: &Branch, cents: u64) -> Tried<(), String> {
+//!         match self.ask(cx, cents).await? { // unknown
+//!             Answer::Done => Ok(()),
+//!             Answer::Refused(why) => refuse(why),
+//!             Answer::TooLate => Err(TryFailure::TooLate),
+//!         }
+//!     }
+//!
+//!     async fn take(&self, cx: &Branch, cents: u64, _: ()) -> Settled {
+//!         self.settle(cx, cents).await
+//!     }
+//!
+//!     async fn thaw(&self, cx: &Branch, cents: u64, _: Option<()>) -> Settled {
+//!         self.settle(cx, cents).await
+//!     }
+//! }
+//!
+//! /// The far side: what its server does with a request. An error is a status 500.
+//! async fn answer(bank: &impl Bank, call: Call) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+//!     let cx = Branch::new(call.key, "bank.freeze".parse()?, call.phase)
+//!         .with_attempt(call.attempt)
+//!         .with_begun_ms(call.begun_ms);
+//!     let settled = match call.phase {
+//!         Phase::Try => {
+//!             return match bank.freeze(&cx, call.cents).await {
+//!                 Ok(()) => Ok(Answer::Done),
+//!                 Err(TryFailure::Refused(why)) => Ok(Answer::Refused(why)),
+//!                 Err(TryFailure::TooLate) => Ok(Answer::TooLate),
+//!                 Err(unknown) => Err(format!("{unknown:?}").into()),
+//!             };
+//!         }
+//!         Phase::Confirm => bank.take(&cx, call.cents, ()).await,
+//!         Phase::Cancel => bank.thaw(&cx, call.cents, None).await,
+//!     };
+//!     match settled {
+//!         Ok(()) => Ok(Answer::Done),
+//!         Err(SettleError::Refused(why)) => Ok(Answer::Refused(why)),
+//!         Err(later) => Err(format!("{later:?}").into()),
+//!     }
+//! }
+//! #
+//! # struct FarBank;
+//! # impl Bank for FarBank {
+//! #     async fn freeze(&self, cx: &Branch, cents: u64) -> Tried<(), String> {
+//! #         assert_eq!((cx.phase(), cx.attempt()), (Phase::Try, 1));
+//! #         assert!(cx.begun() > UNIX_EPOCH);
+//! #         if cents > 100 { refuse("poor".into()) } else { Ok(()) }
+//! #     }
+//! #     async fn take(&self, cx: &Branch, _: u64, _: ()) -> Settled { assert_eq!(cx.phase(), Phase::Confirm); Ok(()) }
+//! #     async fn thaw(&self, _: &Branch, _: u64, _: Option<()>) -> Settled { Ok(()) }
+//! # }
+//! # #[derive(Debug, thiserror::Error)]
+//! # enum Failed {
+//! #     #[error(transparent)] Branch(#[from] BranchError<String>),
+//! #     #[error(transparent)] Transaction(#[from] TransactionError),
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn Error>> {
+//! # let bank = BankClient::serve(HttpBank { far: FarBank });
+//! # let tcc = Coordinator::builder("shop", MemoryStore::new()).register(bank).start().await?;
+//! # for (cents, status) in [(100, Status::Confirmed), (101, Status::Cancelled)] {
+//! #     let mut id = None;
+//! #     let ended: Result<_, Failed> = tcc.run("pay", async |tx: &Tx| {
+//! #         id = Some(tx.id());
+//! #         Ok(tx.on::<BankClient>().freeze(cents).await?)
+//! #     }).await;
+//! #     assert_eq!(tcc.settled(id.unwrap()).await?, Some(status));
+//! #     match ended {
+//! #         Ok(()) => assert_eq!(cents, 100),
+//! #         Err(error) => assert!(matches!(error, Failed::Branch(BranchError::Refused(_))), "{error}"),
+//! #     }
+//! # }
+//! # tcc.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # Stopping
+//!
+//! [`Coordinator::shutdown`] begins nothing new, lets what runs come to its decision, waits for the attempts under way, and
+//! puts the rest back for other instances. A token begins it from elsewhere, at a signal say. A process that is killed
+//! instead loses nothing: another one takes over when its leases have run out.
+//!
+//! ```
+//! # use tcc_core::{Coordinator, TransactionError, Tx, store::MemoryStore};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let token = CancellationToken::new();
+//! let tcc = Coordinator::builder("shop", MemoryStore::new()).shutdown_on(token.clone()).start().await?;
+//! token.cancel(); // at Ctrl-C
+//! tcc.shutdown().await; // until all is in the store
+//! let late = tcc.run("checkout", async |_: &Tx| Ok::<_, TransactionError>(())).await;
+//! assert!(matches!(late, Err(TransactionError::Closed)));
+//! # Ok(()) }
+//! ```
 //!
 //! # Deploys
 //!
@@ -253,7 +457,7 @@ pub use coordinator::{
     TransactionError, TransactionInfo, Transactions, Tx, UnknownAction,
 };
 pub use participant::{
-    ActionType, Branch, Delivered, Delivery, Handler, Intercept, Lost, Never, Payload, Register,
+    ActionType, Branch, Delivered, Delivery, DeliveryId, Handler, Intercept, Lost, Never, Payload, Register,
     RegisterError, Registry, Service, SettleError, Settled, Tried, TryFailure, Upcast, refuse,
 };
 pub use tcc_macros::{action, on_confirm, participant, transactional};

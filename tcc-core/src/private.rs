@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::participant::TryFailure;
+use crate::participant::{Settled, TryFailure};
 
 /// What a try returns, under whatever alias: its output and its refusal.
 #[diagnostic::on_unimplemented(
@@ -21,6 +21,57 @@ pub trait TryAnswer {
 impl<T, E> TryAnswer for Result<T, TryFailure<E>> {
     type Output = T;
     type Error = E;
+}
+
+/// What a confirm, a cancel or an action on confirm returns, under whatever alias.
+#[diagnostic::on_unimplemented(
+    message = "a confirm, a cancel and an action on confirm return `Settled`, not `{Self}`",
+    label = "can't tell a refusal from an answer that is unknown",
+    note = "write `-> Settled`: `?` on any error is *later, ask again*, `Err(SettleError::refuse(\"why\"))` a definite never"
+)]
+pub trait SettleAnswer {
+    /// The same, by its own name.
+    fn settled(self) -> Settled;
+}
+
+impl SettleAnswer for Settled {
+    fn settled(self) -> Settled {
+        self
+    }
+}
+
+/// The request as a confirm or a cancel has written its type, perhaps by an alias.
+#[diagnostic::on_unimplemented(
+    message = "the try takes the request as `{Self}`, but its confirm or cancel as `{Written}`",
+    label = "expected `{Self}`, as the try has it",
+    note = "a confirm and a cancel are given the request of their try: write the same type in all three"
+)]
+pub trait Request<Written> {
+    /// The same.
+    fn given(self) -> Written;
+}
+
+impl<T> Request<T> for T {
+    fn given(self) -> T {
+        self
+    }
+}
+
+/// The output as a confirm or a cancel has written its type, perhaps by an alias.
+#[diagnostic::on_unimplemented(
+    message = "the try's output is given as `{Self}`, but taken as `{Written}`",
+    label = "expected `{Self}`, as the try has it",
+    note = "a confirm is given the output of its try, a cancel an `Option` of it: write the same type in all three"
+)]
+pub trait Output<Written> {
+    /// The same.
+    fn given(self) -> Written;
+}
+
+impl<T> Output<T> for T {
+    fn given(self) -> T {
+        self
+    }
 }
 
 /// A transaction may be moved between threads, and so may what its body holds across an `.await`.

@@ -1,6 +1,6 @@
 //! What `FaultParticipant` does to the calls of a participant, fault by fault.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tcc_core::protocol::{BranchKey, Group, Phase};
 use tcc_core::store::{MemoryStore, StatusStore};
 use tcc_core::testing::{CallFault, CallFaults, CallRule, FaultParticipant, Until};
 use tcc_core::{
-    Branch, BranchError, Coordinator, Delivered, Settled, TransactionError, Tried, TryFailure, participant,
-    refuse,
+    Branch, BranchError, Coordinator, Delivered, DeliveryId, Settled, TransactionError, Tried, TryFailure,
+    participant, refuse,
 };
 use tokio::time::Instant;
 
@@ -19,6 +19,8 @@ const LIMIT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 struct Hall {
     calls: Mutex<Vec<Phase>>,
+    /// Which delivery each of them was; twice, as a handler may clone it.
+    deliveries: Mutex<Vec<[DeliveryId; 2]>>,
     over: Mutex<BTreeSet<BranchKey>>,
 }
 
@@ -26,7 +28,7 @@ struct Hall {
 impl Hall {
     #[action(confirm = take, cancel = free, timeout = "2s")]
     async fn hold(&self, cx: &Branch, seats: u32) -> Tried<u32, String> {
-        self.calls.lock().unwrap().push(cx.phase());
+        self.arrives(cx);
         if self.over.lock().unwrap().contains(&cx.key()) {
             return Err(TryFailure::TooLate);
         }
@@ -34,14 +36,21 @@ impl Hall {
     }
 
     async fn take(&self, cx: &Branch, _: u32, _: u32) -> Settled {
-        self.calls.lock().unwrap().push(cx.phase());
+        self.arrives(cx);
         Ok(())
     }
 
     async fn free(&self, cx: &Branch, _: u32, _: Option<u32>) -> Settled {
-        self.calls.lock().unwrap().push(cx.phase());
+        self.arrives(cx);
         self.over.lock().unwrap().insert(cx.key());
         Ok(())
+    }
+}
+
+impl Hall {
+    fn arrives(&self, cx: &Branch) {
+        self.calls.lock().unwrap().push(cx.phase());
+        self.deliveries.lock().unwrap().push([cx.delivery(), cx.clone().delivery()]);
     }
 }
 
@@ -163,6 +172,11 @@ async fn a_repeated_call_arrives_as_often_as_was_said() {
     rig.faults.clear();
     rig.hold().await.unwrap();
     assert_eq!(rig.arrived().await.len(), 8);
+    // Each is another delivery: a fence tells them from a handler that asks it twice.
+    let deliveries = rig.hall.deliveries.lock().unwrap();
+    assert!(deliveries.iter().all(|[one, clone]| one == clone), "{deliveries:?}");
+    let different: HashSet<_> = deliveries.iter().collect();
+    assert_eq!(different.len(), deliveries.len(), "{deliveries:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,8 +34,11 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// The type may have parameters and a `where` clause, but no lifetimes: it outlives every transaction. Payloads don't
-/// depend on its parameters. It is registered as it is, or in an `Arc`: `.register(inventory)`; and called by its own name:
+/// All actions of a type stand in one such block; with a second one rustc finds `InventoryStub` defined twice (E0428), and
+/// two implementations of `Service` and `Participant` (E0119).
+///
+/// The type may have parameters and a `where` clause, but no lifetimes: it outlives every transaction. It is `Send`, `Sync`
+/// and `'static` where it is registered. Payloads don't depend on its parameters. It is registered as it is, or in an `Arc`: `.register(inventory)`; and called by its own name:
 /// `tx.on::<Inventory>().reserve(..)`. What is made:
 ///
 /// - a type for each action, `InventoryReserve`, as visible as the method: an `ActionType`, and `Handler<InventoryReserve>`
@@ -76,15 +79,18 @@ use proc_macro::TokenStream;
 /// - `WalletFreeze` for each action, and `WalletStub`, as above.
 ///
 /// The trait may have supertraits, plain methods, constants and types of its own. It has no parameters, and no payload
-/// depends on `Self`: payloads are persisted under one name, whoever serves them. It needs no `#[async_trait]`, and can't
-/// be a trait object.
+/// depends on `Self`: payloads are persisted under one name, whoever serves them. It can't be a trait object. It needs no
+/// `#[async_trait]`, and neither does what implements it: there rustc would find that the lifetimes don't match (E0195).
+///
+/// The front page of `tcc-core` shows how one implements it over a network.
 #[proc_macro_attribute]
 pub fn participant(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::participant(args.into(), item.into()).into()
 }
 
 /// Marks the try of an action, in a block or trait marked [`#[participant]`](macro@participant), which finds it by its
-/// name: there is nothing to import.
+/// name: there is nothing to import. Without that mark on the block rustc does not find the attribute, or, if it is
+/// imported, is told to put the mark there.
 ///
 /// `async fn reserve(&self, cx: &Branch, req: Reserve) -> Tried<Hold, StockError>`, with
 ///
@@ -152,8 +158,9 @@ pub fn on_confirm(_: TokenStream, item: TokenStream) -> TokenStream {
 /// - `on = self.tcc`: the coordinator, a `Coordinator` or an `Arc` of one. In methods this is the default, a field of
 ///   `self` or of what that dereferences to; a free function has to say it;
 /// - `timeout = "30s"`: `"250ms"`, `"5s"`, `"1m"`, `"2h"`; from 1 ms to 24 h. The coordinator's own if not said;
-/// - `key = order.id`: makes it idempotent. A repeat is compared by its request, which is all arguments, or what
-///   `request = order` says;
+/// - `key = order.id`: makes it idempotent. The key is any expression of the arguments that is `Display`, and its text has 1
+///   to 512 bytes; a literal would be the same for every call, and is refused. A repeat is compared by its request, which is
+///   all arguments, or what `request = order` says;
 /// - `reuse_after_cancel`: with a key, it may run again after a call that was cancelled;
 /// - `independent`: it may be started inside another transaction. Otherwise that is an error when it runs, and where a
 ///   method calls itself, or its sibling in a block marked `#[transactional]`, when it is compiled;

@@ -157,8 +157,8 @@ impl Server {
         match (self.append_only, self.append_fsync.as_deref(), self.save.as_deref()) {
             (Some(true), Some("always"), _) => {}
             (Some(true), Some("everysec"), _) => warnings.push(finding(
-                "the Redis server writes to its disk once a second (`appendfsync everysec`): if it crashes, up to two \
-                 seconds of decisions that were reported are lost",
+                "the Redis server writes to its disk once a second (`appendfsync everysec`): a crash of its \
+                 machine loses the last second of decisions that were reported, or two if its disk is slow",
                 "set `appendfsync always` if that matters more than speed",
             )),
             (Some(true), Some(fsync), _) => warnings.push(finding(

@@ -22,7 +22,8 @@ use crate::{check, claim, list, shards as number_of_shards};
 /// server is away, calls fail at once.
 ///
 /// A write that was answered is as durable as the server makes it: with `appendfsync always` it is on the disk, with
-/// `everysec` the last second may be lost. A write whose future was dropped may or may not have been applied.
+/// `everysec` a crash of its machine may lose the last second, or two if its disk is slow. A write whose future was dropped may
+/// or may not have been applied.
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use tcc_core::protocol::{ActionName, BranchId, BranchKey, Group, Phase, TxId};
-use tcc_core::store::MemoryStore;
+use tcc_core::protocol::{ActionName, BranchId, BranchKey, Entry, Group, Op, Phase, Position, TxId};
+use tcc_core::store::{Append, Due, MemoryStore, Mode, StatusStore};
 use tcc_core::testing::{Call, Fault, FaultKind, FaultStore, Rule};
 use tcc_core::{Branch, Never, Settled, Tried};
 use tcc_sqlx::Fenced;
@@ -152,4 +152,27 @@ async fn what_has_changed_since_it_was_read_is_not_finished() {
     let refused = fence.lasting(HOUR, None, 1).await.unwrap().remove(0);
     assert_eq!(refused.key, read[1].key);
     assert!(fence.finish(&refused).await.unwrap(), "as it is now");
+}
+
+/// Its transaction is as good as unfinished, and stays; all that has nothing to do with it goes.
+#[tokio::test]
+async fn a_log_that_cannot_be_read_keeps_its_own_rows_and_no_others() {
+    let (db, fence, _folder) = fence().await;
+    rows(&db, 10_000, "confirmed", true, 25 * HOUR).await;
+    let (store, [group]) = (MemoryStore::new(), group());
+    let damaged = TxId::from_bytes(10_007_u128.to_be_bytes());
+    let write = Append {
+        group: group.clone(),
+        id: damaged,
+        after: Position::START,
+        entry: Entry::new(Op::from_u64(1), "not to be read").unwrap(),
+        due: Due::Keep,
+        mode: Mode::Extend,
+    };
+    store.append(&write).await.unwrap();
+    assert!(store.damage(&group, damaged));
+    let tidied = fence.tidy(&store, &[group], &Tidy::default()).await.unwrap();
+    assert_eq!((tidied.finished, tidied.purged), (1_099, 1_099));
+    let left: Vec<String> = sqlx::query_scalar("SELECT tx FROM tcc_fence").fetch_all(&db).await.unwrap();
+    assert_eq!(left, [damaged.to_string()]);
 }

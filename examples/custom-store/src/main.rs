@@ -2,10 +2,9 @@
 #![expect(clippy::print_stdout, reason = "it shows what happens")]
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use custom_store::RedbStore;
-use redb::{Database, DatabaseError};
+use redb::Database;
 use tcc_core::{Branch, Coordinator, Settled, Tried, participant};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -27,19 +26,8 @@ impl Greeter {
 }
 
 async fn start(file: &Path) -> Result<Coordinator, Error> {
-    let db = open(file).await?;
+    let db = Database::create(file)?; // and locks it
     Ok(Coordinator::builder("greetings", RedbStore(Arc::new(db))).register(Greeter).start().await?)
-}
-
-/// redb locks its file for as long as the last task of a coordinator, shut down a moment ago, takes to let go of it.
-async fn open(file: &Path) -> Result<Database, Error> {
-    for _ in 0..1_000 {
-        match Database::create(file) {
-            Err(DatabaseError::DatabaseAlreadyOpen) => tokio::time::sleep(Duration::from_millis(10)).await,
-            opened => return Ok(opened?),
-        }
-    }
-    Err("another process has the file".into())
 }
 
 #[tokio::main]
@@ -53,7 +41,7 @@ async fn main() -> Result<(), Error> {
     });
     let id = greeted.await?;
     tcc.shutdown().await;
-    drop(tcc); // with the store, and the file
+    drop(tcc); // and with it the store and its lock of the file
 
     let tcc = start(&file).await?;
     println!("transaction {id}, read from the file that was opened anew: {:?}", tcc.outcome(id).await?);

@@ -4,7 +4,11 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use crate::protocol::{ActionName, BranchId, Decision, Name, OneLine, TxId};
+use super::meter::AlertKind;
+use super::shared::Shared;
+use crate::protocol::{
+    ActionName, BranchId, BranchRecord, BranchState, Decision, Name, OneLine, Record, TxId,
+};
 
 /// Something that a human should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,53 @@ pub struct Alert {
     pub attempts: u32,
     /// The last error, or why it was refused.
     pub error: String,
+}
+
+impl Shared {
+    /// Calls for help about a branch that has failed so often.
+    pub(super) fn call_when_stuck(
+        &self,
+        id: TxId,
+        record: &Record,
+        branch: BranchId,
+        (phase, attempts, error): (Decision, u32, &str),
+    ) {
+        if let Some(branch) = record.branch(branch) {
+            let alert = Alert::new(id, record, branch, (phase, attempts, error));
+            self.meter.alert(AlertKind::Stuck, &alert.action, phase);
+            self.config.on_stuck.call(&alert);
+        }
+    }
+
+    /// Calls for help about every refused branch of a transaction that has become heuristic.
+    pub(super) fn call_when_heuristic(&self, id: TxId, record: &Record) {
+        for branch in record.branches() {
+            if let BranchState::Refused { phase, why } = &branch.state {
+                let alert = Alert::new(id, record, branch, (*phase, 0, why));
+                self.meter.alert(AlertKind::Heuristic, &alert.action, *phase);
+                self.config.on_heuristic.call(&alert);
+            }
+        }
+    }
+}
+
+impl Alert {
+    fn new(
+        id: TxId,
+        record: &Record,
+        branch: &BranchRecord,
+        (phase, attempts, error): (Decision, u32, &str),
+    ) -> Self {
+        Self {
+            id,
+            name: record.name().clone(),
+            branch: branch.id,
+            action: branch.action.clone(),
+            phase,
+            attempts,
+            error: error.to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Alert {

@@ -17,7 +17,7 @@ use super::shared::Shared;
 use super::tasks::Tasks;
 use super::trace::TraceContext;
 use super::unknown::Unknown;
-use super::{Coordinator, finish, random, recovery, sweep};
+use super::{Coordinator, finish, random, recovery, sweep, tasks};
 use crate::participant::{Register, RegisterError, Registry};
 use crate::protocol::{Group, NameError, TraceParent};
 use crate::store::{Finding, StatusStore, StoreError};
@@ -39,6 +39,12 @@ pub enum StartError {
     /// The group has a name that can't be persisted.
     #[error("the group can't be called that: {0}")]
     Group(NameError),
+    /// More than one thing is wrong: all that can be seen before the store is asked.
+    #[error("{} things are wrong: {}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<StartError>),
+    /// The runtime can't tell the time.
+    #[error("the tokio runtime has no timers: build it with `enable_time()` or `enable_all()`")]
+    NoTimers,
     /// There is no runtime to run its tasks on.
     #[error(
         "there is no tokio runtime here: start the coordinator within one, as in `#[tokio::main] async fn main`"
@@ -70,6 +76,10 @@ impl Builder {
     }
 
     /// Adds a participant: a value with `#[participant]`, or an `Arc` of one.
+    ///
+    /// Several services may have one participant's name, as long as their actions differ: together they are that
+    /// participant, which [`calls_at_once`](Self::calls_at_once), the operator's filter and alerts know by its name. Two
+    /// handlers of the same action and version are a [`RegisterError::Duplicate`].
     pub fn register(mut self, participant: impl Register) -> Self {
         participant.register_in(&mut self.registry);
         self
@@ -106,13 +116,13 @@ impl Builder {
     }
 
     /// How long a finished transaction's outcome can be asked for. 10 min; 60 s and twice the
-    /// [`store_timeout`](Self::store_timeout), or more: for so long a write may still arrive.
+    /// [`store_timeout`](Self::store_timeout), or more, for so long a write may still arrive; up to 100 years.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.config.retention = retention;
         self
     }
 
-    /// How long the same key never runs twice. 24 h; at least as [`retention`](Self::retention). The timeout of a
+    /// How long the same key never runs twice. 24 h; within the bounds of [`retention`](Self::retention). The timeout of a
     /// transaction with a key must be shorter by as much.
     pub fn key_retention(mut self, retention: Duration) -> Self {
         self.config.key_retention = retention;
@@ -137,8 +147,8 @@ impl Builder {
         self
     }
 
-    /// How long the log of what an operator cancelled or resolved is kept, with who did it and why. 90 days; at least as
-    /// [`retention`](Self::retention).
+    /// How long the log of what an operator cancelled or resolved is kept, with who did it and why. 90 days; within
+    /// the bounds of [`retention`](Self::retention).
     pub fn audit_retention(mut self, retention: Duration) -> Self {
         self.config.audit_retention = retention;
         self
@@ -184,6 +194,7 @@ impl Builder {
     ///
     /// Each instance calls once for a branch: also when it takes over one that has failed more often already, be it that
     /// another instance has called before. [`Alert::id`] and [`Alert::branch`] tell whether two calls are of the same.
+    /// Of more than 10 000 branches within an hour, those beyond are called for when they have failed just that often here.
     ///
     /// It must return soon: hand over to a task or a channel what takes time.
     pub fn on_stuck(mut self, hook: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
@@ -222,18 +233,33 @@ impl Builder {
         self
     }
 
+    /// The group, if nothing is wrong with what can be seen before the store is asked.
+    fn checked(&self) -> Result<Group, StartError> {
+        let group = Group::new(self.group.clone());
+        let mut errors: Vec<StartError> = group.clone().err().map(StartError::Group).into_iter().collect();
+        errors.extend(self.config.errors().into_iter().map(StartError::Config));
+        errors.extend(self.registry.errors().iter().cloned().map(StartError::Register));
+        match (group, errors.pop()) {
+            (Ok(group), None) => Ok(group),
+            (_, Some(only)) if errors.is_empty() => Err(only),
+            (_, last) => {
+                errors.extend(last);
+                Err(StartError::Several(errors))
+            }
+        }
+    }
+
     /// Checks all settings and the store's readiness, and starts: from now on this process settles what is due in its
     /// group.
     ///
     /// # Errors
-    /// [`StartError`] says what to mend.
+    /// [`StartError`] says what to mend; [`StartError::Several`], if it is more than one thing.
     pub async fn start(self) -> Result<Coordinator, StartError> {
-        let group = Group::new(self.group).map_err(StartError::Group)?;
-        self.config.check()?;
-        if let Some(error) = self.registry.errors().first() {
-            return Err(error.clone().into());
-        }
+        let group = self.checked()?;
         let tasks = Tasks::new().ok_or(StartError::NoRuntime)?;
+        if !tasks::can_tell_the_time() {
+            return Err(StartError::NoTimers);
+        }
         let meter = Arc::new(Meter::start(&group, &self.registry));
         let (finished, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -262,9 +288,9 @@ impl Builder {
             tracing::warn!(group = %shared.group, "{warning}");
         }
         let tasks = shared.tasks.clone();
-        tasks.spawn_untracked(finish::run(shared.gather.clone(), receiver));
-        tasks.spawn_untracked(recovery::run(Arc::downgrade(&shared)));
-        tasks.spawn_untracked(sweep::run(Arc::downgrade(&shared)));
+        tasks.spawn_background(finish::run(shared.gather.clone(), receiver));
+        tasks.spawn_background(recovery::run(Arc::downgrade(&shared)));
+        tasks.spawn_background(sweep::run(Arc::downgrade(&shared)));
         meter::watch(&shared);
         if let Some(token) = self.shutdown {
             let closing = tasks.clone();

@@ -1,13 +1,18 @@
 //! One call of a participant: within its time limit, its panic caught.
 
 use std::any::Any;
-use std::future::Future;
+use std::fmt::Display;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::meter::Reply;
+use crate::protocol::{ActionName, Phase};
+use crate::span::Span;
 
 /// Why a call gave no answer: it is *unknown* whether it had its effect.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +39,73 @@ pub(crate) async fn answer<T>(call: impl Future<Output = T> + Send, until: Insta
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(panic)) => Err(NoAnswer::Panicked(panic_text(&*panic))),
         Err(_) => Err(NoAnswer::TimedOut),
+    }
+}
+
+/// The same of a phase of an action, which is warned of if it blocks.
+///
+/// A handler that blocks its thread is not stopped in time, and answers late. That answer to a try counts as none, as it
+/// would if the handler had let itself be stopped. To a confirm or cancel it is taken: what is done need not be asked for
+/// again, and one that always blocks would never be done with.
+pub(super) async fn watched_answer<T>(
+    action: &ActionName,
+    phase: Phase,
+    call: impl Future<Output = T> + Send,
+    until: Instant,
+) -> Result<T, NoAnswer> {
+    let mut watch = Watch::until(until);
+    let answered = answer(watch.over(call), until).await;
+    let late = Instant::now() > until;
+    if watch.has_blocked() {
+        let (took, limit) = (watch.took(), watch.limit());
+        tracing::warn!(
+            "the {phase} of {action} blocked its thread: it took {took} where {limit} are allowed; use spawn_blocking"
+        );
+    }
+    if late && phase == Phase::Try { answered.and(Err(NoAnswer::TimedOut)) } else { answered }
+}
+
+/// Sees whether a future lets itself be stopped: between two awaits it can't be.
+pub(super) struct Watch {
+    begun: Instant,
+    until: Instant,
+    /// The longest time between two awaits.
+    longest: Duration,
+}
+
+impl Watch {
+    pub(super) fn until(until: Instant) -> Self {
+        Self { begun: Instant::now(), until, longest: Duration::ZERO }
+    }
+
+    pub(super) async fn over<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            let before = Instant::now();
+            let poll = work.as_mut().poll(cx);
+            self.longest = self.longest.max(before.elapsed());
+            poll
+        })
+        .await
+    }
+
+    /// Whether it went beyond its limit, and that by what it did between two awaits: half of the limit or more. A thread
+    /// that was busy elsewhere for a moment is not its fault.
+    pub(super) fn has_blocked(&self) -> bool {
+        let much = ((self.until - self.begun) / 2).max(Duration::from_millis(1));
+        Instant::now() > self.until && self.longest >= much
+    }
+
+    /// How long it has taken.
+    pub(super) fn took(&self) -> impl Display + use<> {
+        // Nobody reads the nanoseconds.
+        Span(Duration::from_millis(self.begun.elapsed().as_millis() as u64))
+    }
+
+    /// How long it may take.
+    pub(super) fn limit(&self) -> impl Display + use<> {
+        let limit = (self.until - self.begun).as_micros().div_ceil(1_000);
+        Span(Duration::from_millis(limit as u64))
     }
 }
 

@@ -97,6 +97,9 @@ pub struct ConfigError {
 /// For how long what was sent may linger, in the network and in a server that was stopped.
 const LINGER: Duration = Duration::from_secs(60);
 
+/// The longest retention: 100 years. What is to be kept for ever is not for a store whose times are sums of what it is told.
+const MOST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// The largest limits that can be set, in bytes and in branches: a log must fit into one value of every store, and into
 /// the memory of a process that holds many.
 const MOST_PAYLOAD: usize = 16 << 20;
@@ -130,32 +133,57 @@ impl Config {
         .unwrap_or(self.retention)
     }
 
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    /// All settings that are out of range. What depends on another one is checked only if that one is in its range.
+    pub(super) fn errors(&self) -> Vec<ConfigError> {
         let (least, most) = TIMEOUTS;
-        within("timeout", self.timeout, least, most)?;
-        within("call_timeout", self.call_timeout, least, most)?;
-        within("store_timeout", self.store_timeout, least, Duration::from_secs(60))?;
-        within("lease", self.lease, Duration::from_millis(100), most)?;
-        self.outlasts_replay("retention", self.retention)?;
-        self.outlasts_replay("key_retention", self.key_retention)?;
-        self.outlasts_replay("audit_retention", self.audit_retention)?;
-        within("backoff.base", self.backoff.base, least, self.backoff.cap)?;
-        within("backoff.cap", self.backoff.cap, least, most)?;
-        at_least_one("alert_after", self.alert_after as usize)?;
-        at_least_one("calls_at_once", self.calls_at_once)?;
-        at_least_one("recover_at_once", self.recover_at_once)?;
-        up_to("max_payload", self.max_payload, 1, MOST_PAYLOAD, "bytes")?;
-        up_to("max_log", self.max_log, self.max_payload, MOST_LOG, "bytes (not less than max_payload)")?;
-        up_to("max_branches", self.max_branches, 1, MOST_BRANCHES, "branches")
+        let store_timeout = within("store_timeout", self.store_timeout, least, Duration::from_secs(60));
+        let max_payload = up_to("max_payload", self.max_payload, 1, MOST_PAYLOAD, "bytes");
+        let cap = within("backoff.cap", self.backoff.cap, least, most);
+        let retention = |field, value| match store_timeout {
+            Ok(()) => self.outlasts_replay(field, value),
+            Err(_) => Ok(()),
+        };
+        let checks = [
+            within("timeout", self.timeout, least, most),
+            within("call_timeout", self.call_timeout, least, most),
+            within("lease", self.lease, Duration::from_millis(100), most),
+            retention("retention", self.retention),
+            retention("key_retention", self.key_retention),
+            retention("audit_retention", self.audit_retention),
+            within(
+                "backoff.base",
+                self.backoff.base,
+                least,
+                if cap.is_ok() { self.backoff.cap } else { most },
+            ),
+            cap,
+            at_least_one("alert_after", self.alert_after as usize),
+            at_least_one("calls_at_once", self.calls_at_once),
+            at_least_one("recover_at_once", self.recover_at_once),
+            match max_payload {
+                Ok(()) => up_to(
+                    "max_log",
+                    self.max_log,
+                    self.max_payload,
+                    MOST_LOG,
+                    "bytes (not less than max_payload)",
+                ),
+                Err(_) => Ok(()),
+            },
+            max_payload,
+            store_timeout,
+            up_to("max_branches", self.max_branches, 1, MOST_BRANCHES, "branches"),
+        ];
+        checks.into_iter().filter_map(Result::err).collect()
     }
 
     fn outlasts_replay(&self, field: &'static str, value: Duration) -> Result<(), ConfigError> {
         let least = self.replay();
-        if value >= least {
+        if (least..=MOST_RETENTION).contains(&value) {
             return Ok(());
         }
         let permitted = format!(
-            "{} or more ({} and twice the store_timeout of {}, for so long a write may still arrive)",
+            "{} to 100 years ({} and twice the store_timeout of {}, for so long a write may still arrive)",
             Span(least),
             Span(LINGER),
             Span(self.store_timeout)

@@ -41,10 +41,14 @@ pub enum TransactionError {
         source: Arc<StoreError>,
     },
     /// The key was used before, and this call can't have that call's value.
-    #[error("transaction {id} was begun before with the same key: {why}")]
+    #[error("transaction {name:?} ({id}) was begun before with the key {key:?}: {why}")]
     Duplicate {
         /// The transaction that has the key.
         id: TxId,
+        /// Its name.
+        name: String,
+        /// The key; of a long one, its first 64 characters.
+        key: String,
         /// Where it stands.
         status: Status,
         /// Why its value can't be returned.
@@ -64,7 +68,8 @@ pub enum TransactionError {
     /// The store has lost entries that it had acknowledged. Nothing more is done to this transaction here.
     #[error(
         "transaction {id}: the store has lost acknowledged entries of its log (it has {found}, {expected} were \
-         acknowledged); look at its branches"
+         acknowledged); look at its branches: the `compare` of each participant's fence lists what has no \
+         transaction any more, its `orphans`"
     )]
     Lost {
         /// The transaction.
@@ -108,6 +113,12 @@ pub enum TransactionError {
         /// The longest.
         max: Duration,
     },
+    /// The key has no character: every call without an id of its own would have the same. Nothing was begun.
+    #[error("the key of transaction {name:?} is empty: give each operation a key of its own, or none")]
+    EmptyKey {
+        /// The transaction's name.
+        name: String,
+    },
     /// The timeout of a transaction with a key is so long that the key would be forgotten before. Nothing was begun.
     #[error(
         "transaction {name:?} has a key and a timeout of {}: at most {} is permitted, as the key_retention is {}; make \
@@ -135,7 +146,8 @@ pub enum TransactionError {
     },
     /// The action has no handler here. The branch was not enlisted.
     #[error(
-        "transaction {id}: no participant registered here handles {action} version {version}: register it"
+        "transaction {id}: no participant registered here handles {action} version {version}: register it, or \
+         a client of it"
     )]
     NotRegistered {
         /// The transaction.
@@ -186,6 +198,7 @@ impl TransactionError {
             | Self::Payload { id, .. } => Some(*id),
             Self::Closed
             | Self::Timeout { .. }
+            | Self::EmptyKey { .. }
             | Self::KeyTimeout { .. }
             | Self::Name(_)
             | Self::NoRuntime { .. }

@@ -47,7 +47,7 @@ impl Finish {
 pub(super) enum Message {
     /// Write this.
     Finish(Box<Finish>),
-    /// Say when all that was sent before is written.
+    /// Say when all that was sent before is written, and end: nothing is sent any more.
     Drained(oneshot::Sender<()>),
 }
 
@@ -60,16 +60,20 @@ pub(super) async fn drained(shared: &Shared) {
     }
 }
 
-/// Writes tombstones until the last handle of the coordinator is gone and all are written.
+/// Writes tombstones until the coordinator is shut down, or its last handle is gone, and all are written.
 pub(super) async fn run(gather: Arc<Gather>, mut messages: mpsc::UnboundedReceiver<Message>) {
     let mut batch: Vec<Finish> = Vec::with_capacity(MOST);
     let mut waiting = Vec::new();
     let mut failures = 0;
     loop {
         if batch.is_empty() {
-            for sender in waiting.drain(..) {
-                // Who no longer waits need not know.
-                let _: Result<(), ()> = oneshot::Sender::send(sender, ());
+            if !waiting.is_empty() {
+                for sender in waiting.drain(..) {
+                    // Who no longer waits need not know.
+                    let _: Result<(), ()> = oneshot::Sender::send(sender, ());
+                }
+                // A shutdown asks only once all work has ended that could send something.
+                return;
             }
             match messages.recv().await {
                 Some(message) => message.sort(&mut batch, &mut waiting),

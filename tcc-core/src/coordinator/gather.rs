@@ -134,7 +134,7 @@ impl Gather {
     fn send_queued(self: &Arc<Self>, tasks: &Tasks, depth: usize) {
         while let Some(mut batch) = self.reserve_batch(depth) {
             let gather = self.clone();
-            tasks.spawn_untracked(async move {
+            tasks.spawn_background(async move {
                 let _place = Place(&gather);
                 while !batch.is_empty() {
                     gather.send(batch).await;

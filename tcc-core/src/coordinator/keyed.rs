@@ -31,6 +31,8 @@ pub struct KeyedTransaction<'c> {
 
 /// The most bytes of a key.
 const MAX_KEY: usize = 512;
+/// The most characters of a key that an error repeats.
+const SAID: usize = 64;
 
 impl<'c> KeyedTransaction<'c> {
     pub(super) fn new(transaction: Transaction<'c>, key: String) -> Self {
@@ -67,16 +69,13 @@ impl<'c> KeyedTransaction<'c> {
             self.transaction.open(|_, name| (key_id(&shared.group, name, &self.key), Some(random::run())))?;
         let id = live.id;
         let request = self.check(&live)?;
+        let key = Key { text: self.key, request };
         let mut hang_up = HangUp::arm(&live);
-        match begin(shared, &live, &self, request).await {
+        match begin(shared, &live, &key, self.reuse).await {
             Ok(None) => {}
             Ok(Some(value)) => {
                 hang_up.disarm();
-                let duplicate = TransactionError::Duplicate {
-                    id,
-                    status: Status::Confirmed,
-                    why: Duplicate::AnotherType,
-                };
+                let duplicate = duplicate(&live, &key, Status::Confirmed, Duplicate::AnotherType);
                 return value.to().map_err(|_| duplicate.into());
             }
             Err(error) => {
@@ -97,6 +96,9 @@ impl<'c> KeyedTransaction<'c> {
     /// Checks what can be checked before anything is begun; the digest of the request.
     fn check(&self, live: &Live) -> Result<String, TransactionError> {
         let (id, timeout) = (live.id, live.timeout);
+        if self.key.is_empty() {
+            return Err(TransactionError::EmptyKey { name: live.name.to_string() });
+        }
         // A tombstone is kept for longer than its initiator asks about it.
         let key_retention = live.shared.config.key_retention;
         let max = key_retention.saturating_sub(live.shared.config.replay());
@@ -121,20 +123,25 @@ fn unwritable(id: TxId, what: &'static str, why: String) -> TransactionError {
     TransactionError::Payload { id, action: "the transaction", what, why }
 }
 
+/// What it means that the key was used before, and there is no value to return.
+fn duplicate(live: &Live, key: &Key, status: Status, why: Duplicate) -> TransactionError {
+    let said = key.text.chars().take(SAID).collect();
+    TransactionError::Duplicate { id: live.id, name: live.name.to_string(), key: said, status, why }
+}
+
 /// Begins the transaction, unless the key was used before: then its first value.
 async fn begin(
     shared: &Arc<Shared>,
     live: &Arc<Live>,
-    keyed: &KeyedTransaction<'_>,
-    request: String,
+    key: &Key,
+    reuse: bool,
 ) -> Result<Option<Json>, TransactionError> {
-    let key = Key { text: keyed.key.clone(), request };
     let mut over = None;
     let mut asked = 0;
     loop {
         match live.begin_keyed(key.clone(), over).await? {
             Begun::Anew => return Ok(None),
-            Begun::Before => match before(shared, live, &key, keyed.reuse).await? {
+            Begun::Before => match before(shared, live, key, reuse).await? {
                 Before::Value(value) => return Ok(Some(value)),
                 Before::Cancelled(position) => over = Some(position),
                 Before::Gone => over = None,
@@ -143,8 +150,7 @@ async fn begin(
         asked += 1;
         let next = Instant::now() + Backoff::STORE.delay(asked);
         if next >= live.deadline {
-            let (status, why) = (Status::Trying, Duplicate::Undecided);
-            return Err(TransactionError::Duplicate { id: live.id, status, why });
+            return Err(duplicate(live, key, Status::Trying, Duplicate::Undecided));
         }
         wait_until(shared, next).await?;
     }
@@ -182,7 +188,7 @@ async fn before(
             Ok(None) => return Ok(Before::Gone),
             Ok(Some(log)) => match fold(&log) {
                 Ok(record) => {
-                    if let Some(before) = decided(id, &record, log.position(), key, reuse)? {
+                    if let Some(before) = decided(live, &record, log.position(), key, reuse)? {
                         return Ok(before);
                     }
                     status = record.status();
@@ -194,7 +200,7 @@ async fn before(
         failures += 1;
         let next = Instant::now() + Backoff::STORE.delay(failures);
         if next >= live.deadline {
-            return Err(TransactionError::Duplicate { id, status, why: Duplicate::Undecided });
+            return Err(duplicate(live, key, status, Duplicate::Undecided));
         }
         wait_until(shared, next).await?;
     }
@@ -202,14 +208,14 @@ async fn before(
 
 /// What the earlier call's record says; `None` while it is to be waited for.
 fn decided(
-    id: TxId,
+    live: &Live,
     record: &Record,
     end: Position,
     key: &Key,
     reuse: bool,
 ) -> Result<Option<Before>, TransactionError> {
     let status = record.status();
-    let duplicate = |why| Err(TransactionError::Duplicate { id, status, why });
+    let duplicate = |why| Err(duplicate(live, key, status, why));
     if record.key().is_some_and(|first| first != key) {
         return duplicate(Duplicate::AnotherRequest);
     }

@@ -9,7 +9,7 @@
 //! | `live` | its log while it is undecided: enlist, decide |
 //! | `write` | one write, until its fate is certain |
 //! | `gather` | the way of all appends to the store |
-//! | `settle` | phase two |
+//! | `settle`, `attempt` | phase two |
 //! | `finish` | tombstones |
 //! | `recovery` | what is due and whoever left it |
 //! | `sweep` | what has expired |
@@ -24,6 +24,7 @@
 //! | `tasks`, `handoff` | work that outlives its caller |
 
 mod alert;
+mod attempt;
 mod backoff;
 mod builder;
 pub(crate) mod call;
@@ -156,13 +157,16 @@ impl Coordinator {
     }
 
     /// Ends the coordinator: no new transaction begins, those that run come to their decision, attempts under way are
-    /// waited for, and what is not settled is put back for other instances. Returns when all of that is in the store.
+    /// waited for, and what is not settled is put back for other instances. Returns when all of that is in the store, and
+    /// the coordinator's tasks have let go of it: once the last handle is dropped as well, the store is too, and what it
+    /// had locked may be opened again.
     ///
     /// May be called more than once. Dropping the future does not undo it.
     pub async fn shutdown(&self) {
         self.shared.tasks.close();
         self.shared.tasks.drained().await;
         finish::drained(&self.shared).await;
+        self.shared.tasks.background_ended().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an operator sees of a group's transactions, and may do about them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::shared::{Shared, chain};
 use super::unknown::UnknownAction;
 use crate::protocol::{
     BranchId, BranchRecord, BranchState, Cause, Change, Decide, Decision, Entry, Illegal, Log, LogError,
-    Name, Op, Record, Resolve, Settle, Settled, Status, TxId, Verdict, fold,
+    Name, OneLine, Op, Record, Resolve, Settle, Settled, Status, TxId, Verdict, fold,
 };
 use crate::store::{
     Append, Cursor, Due, DueAge, Listed, Mode, Query, Retain, Select, Stats, StoreError, Unreadable,
@@ -156,6 +157,24 @@ pub struct Event {
     pub what: String,
 }
 
+/// Where it stands, and one line for each entry: its number, and what it says.
+impl fmt::Display for Timeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, events, record } = self;
+        match record {
+            Ok(record) => write!(f, "transaction {id} ({}) is {}", record.name(), record.status())?,
+            Err(error) => write!(f, "transaction {id}: {}", OneLine(&chain(error)))?,
+        }
+        events.iter().try_for_each(|event| write!(f, "\n{event}"))
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>4} {}", self.number, OneLine(&self.what))
+    }
+}
+
 /// Why an operator's wish was not carried out. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -169,7 +188,7 @@ pub enum OperatorError {
         id: TxId,
     },
     /// The protocol does not allow it where the transaction stands.
-    #[error("transaction {id} can't be changed so")]
+    #[error("{}", why_not(*id, source))]
     Illegal {
         /// The transaction.
         id: TxId,
@@ -206,6 +225,30 @@ pub enum OperatorError {
     /// The store did not answer as it should. After [`StoreError::Ambiguous`] the change may have been made.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What an operator may do where a transaction stands, in words. The changes are those of [`Operator`]'s wishes.
+fn why_not(id: TxId, source: &Illegal) -> String {
+    let permitted = |change| match change {
+        "decide" => Some("what is undecided can be cancelled"),
+        "resolve" => Some("what is refused can be resolved"),
+        "settle" => Some("what is decided, and not settled, can be refused"),
+        _ => None,
+    };
+    let (change, what) = match source {
+        Illegal::UnknownBranch { id: branch, .. } => {
+            return format!("transaction {id} has no branch {branch}");
+        }
+        Illegal::Status { change, status } => (*change, format!("transaction {id} is {status}")),
+        Illegal::Branch { change, id: branch, state } => {
+            (*change, format!("branch {branch} of transaction {id} is {state}"))
+        }
+        _ => ("", String::new()),
+    };
+    match permitted(change) {
+        Some(permitted) => format!("{what}: only {permitted}"),
+        None => format!("transaction {id} can't be changed so"),
+    }
 }
 
 impl<'c> Operator<'c> {
@@ -343,7 +386,8 @@ impl<'c> Operator<'c> {
 
     /// Refuses a branch in its participant's stead, because nobody will ever settle it: its action is gone for good, or its
     /// participant is. The branch is then refused, with who and why, and its transaction heuristic once the others are
-    /// settled; [`resolve`](Self::resolve) says later what was done about it.
+    /// settled; [`resolve`](Self::resolve) says later what was done about it. If it is heuristic at once,
+    /// [`on_heuristic`](super::Builder::on_heuristic) is called here for each refused branch, this one among them.
     ///
     /// A call that is under way may still have its effect: look at the participant's data before you resolve it.
     ///
@@ -381,8 +425,13 @@ impl<'c> Operator<'c> {
             | Status::Confirming
             | Status::Cancelling => Due::In(Duration::ZERO),
         };
-        self.change(id, change, due).await?;
+        let record = self.change(id, change, due).await?;
         tracing::warn!(tx = %id, %branch, who, why, "a branch was refused by an operator");
+        // Nobody takes it up any more who would say so.
+        if let Some(record) = record.filter(|record| record.status() == Status::Heuristic) {
+            self.shared.meter.settled(&record, None);
+            self.shared.call_when_heuristic(id, &record);
+        }
         Ok(())
     }
 

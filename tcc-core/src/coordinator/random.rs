@@ -18,6 +18,11 @@ fn next<T>(draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
     GENERATOR.with_borrow_mut(draw)
 }
 
+/// What tells one delivery of a call from all others.
+pub(crate) fn delivery() -> u64 {
+    next(|rng| rng.u64(..))
+}
+
 /// A fresh op.
 pub(super) fn op() -> Op {
     Op::from_u64(next(|rng| rng.u64(..)))

@@ -28,6 +28,10 @@ const UNREADABLE: Duration = Duration::from_secs(60 * 60);
 /// When a log of a newer format, put back for a newer instance, is looked at again.
 const NEWER: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(600) };
 
+/// For how long, at most, the others go first: they know as well when it is due, and need the time of one claim. What this
+/// instance may well settle is due meanwhile.
+const COURTESY: Duration = Duration::from_secs(2);
+
 /// Claims and settles what is due, until the coordinator closes or its last handle is gone.
 pub(super) async fn run(shared: Weak<Shared>) {
     let Some(first) = shared.upgrade() else { return };
@@ -59,7 +63,7 @@ pub(super) async fn run(shared: Weak<Shared>) {
         }
         // Who does not know what it has put back lets the others go first when it is due again.
         let known_to_others = shared.unknown.within(2 * lease + lease.max(shared.config.backoff.cap));
-        let grace = if known_to_others { lease / 8 } else { Duration::ZERO };
+        let grace = if known_to_others { (lease / 8).min(COURTESY) } else { Duration::ZERO };
         let due = async {
             wait_for_due(&shared, wait).await;
             tokio::time::sleep(grace).await;
@@ -104,7 +108,7 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
         shared.limited(Operation::Claim, async { shared.store.claim(&claim).await }).await?;
     for log in unreadable {
         shared.meter.unreadable(WhyUnreadable::Store);
-        if shared.unreadable.first(log.id) {
+        if shared.unreadable.first(log.id) == Some(true) {
             tracing::error!(tx = %log.id, why = log.why, "a log can't be read: nothing is done with this transaction until that is put right");
         }
     }

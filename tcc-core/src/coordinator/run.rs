@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::call::Watch;
 use super::error::TransactionError;
 use super::keyed::KeyedTransaction;
 use super::live::{Concluded, Live};
@@ -73,6 +74,8 @@ impl<'c> Transaction<'c> {
     /// Makes it idempotent: for as long as the key is kept, the same name and key never run twice. Its timeout must be
     /// shorter than that.
     ///
+    /// A key is 1 to 512 bytes long, and kept as it is: in the log, and in errors.
+    ///
     /// The first call's value is kept with its decision, and a repeat returns it without running its body.
     pub fn key(self, key: impl fmt::Display) -> KeyedTransaction<'c> {
         KeyedTransaction::new(self, key.to_string())
@@ -83,6 +86,10 @@ impl<'c> Transaction<'c> {
     ///
     /// Returns when the decision is durable and each branch had its first attempt, or at the latest after the longest time
     /// limit of these calls; what is left goes on in the coordinator's tasks. A body that calls no branch never touches the store.
+    ///
+    /// A transaction that starts inside the body of another is an error, unless it is [`independent`](Self::independent).
+    /// That is seen only in the body's own task: what the body gives to `tokio::spawn` runs in another, and a transaction
+    /// there stands by itself.
     ///
     /// # Errors
     /// The body's own error, or a [`TransactionError`]; each says what is certain.
@@ -148,11 +155,19 @@ pub(super) async fn run<T, E: From<TransactionError>>(
     let span = tracing::debug_span!("transaction", id = %live.id, name = %live.name);
     live.shared.meter.started(&live.name);
     let tx = Tx { live: live.clone() };
+    let mut watch = Watch::until(live.deadline);
     let ended = {
         // In a box: each of what is put around it would else move the whole of it.
         let body = OPEN.scope(live.id, AssertUnwindSafe(Box::pin(body(&tx))).catch_unwind());
-        tokio::time::timeout_at(live.deadline, body).instrument(span.clone()).await
+        tokio::time::timeout_at(live.deadline, watch.over(body)).instrument(span.clone()).await
     };
+    if watch.has_blocked() {
+        let (name, took, limit) = (&live.name, watch.took(), watch.limit());
+        tracing::warn!(
+            id = %live.id,
+            "the body of transaction {name} blocked its thread: it took {took} where {limit} are allowed; use spawn_blocking"
+        );
+    }
     let (result, cause) = match ended {
         // A body that blocked its thread was not stopped at its deadline; it is too late all the same.
         Ok(Ok(Ok(_))) if Instant::now() >= live.deadline => {

@@ -6,23 +6,20 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::Instrument;
 
-use super::alert::Alert;
-use super::call::{NoAnswer, answer};
+use super::attempt::{Answer, Attempt, NotSettled};
 use super::config::SettleOrder;
 use super::finish::{Finish, Message};
-use super::meter::{AlertKind, Reply};
 use super::participants::Waiting;
+use super::random;
 use super::shared::{Shared, chain};
-use super::unknown::NotKnown;
 use super::write::Written;
-use super::{random, recovery, trace};
-use crate::participant::{Action, Branch, SettleError};
+use crate::participant::SettleError;
 use crate::protocol::{
     BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan, Position, Record,
-    Settle, Settled, Status, Step, TraceParent, TxId, Verdict,
+    Settle, Settled, Status, Step, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
 
@@ -52,33 +49,16 @@ pub(super) struct Settling {
     calls: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// Branches whose first attempt here has not returned.
     first_left: usize,
+    /// Who waits for these; dropped when there is none left.
+    caller: Option<oneshot::Sender<()>>,
     /// Steps that wait for the ones after them, the next one last.
     in_order: Vec<Step>,
     /// What the log does not have yet.
     progress: Settle,
+    /// Somebody was called for help about what the log does not have yet.
+    called: bool,
     /// Branches that are not waited for here, and when they are to be asked again.
     later: Vec<(Step, Instant)>,
-}
-
-/// The answer to one attempt at one branch.
-struct Answer {
-    id: BranchId,
-    phase: Decision,
-    /// Which attempt it was, counted from 1 over all coordinators.
-    attempt: u32,
-    /// Whether it was the first one of this coordinator.
-    first: bool,
-    result: Result<(), NotSettled>,
-}
-
-/// Why an attempt settled nothing.
-enum NotSettled {
-    /// The participant's answer, or that there was none.
-    Answer(SettleError),
-    /// No participant here knows the action: another instance may.
-    Unknown(NotKnown),
-    /// It had not its turn when the coordinator closed.
-    Closing,
 }
 
 /// Somebody else has the transaction now.
@@ -103,8 +83,10 @@ impl Settling {
             begun: None,
             calls: FuturesUnordered::new(),
             first_left: 0,
+            caller: None,
             in_order: Vec::new(),
             progress: Settle::default(),
+            called: false,
             later: Vec::new(),
         }
     }
@@ -122,15 +104,17 @@ impl Settling {
     pub(super) async fn first_attempts(mut self) {
         let until = Instant::now() + self.longest_limit();
         self.start();
-        let held = self.drive(Some(until)).await;
-        if held.is_err() {
-            return self.lost();
-        }
+        self.drive_first(until).await;
         if self.calls.is_empty() && self.unsettled().next().is_none() {
             return self.conclude().await;
         }
+        let (caller, returned) = oneshot::channel();
+        // It goes at once if there is none left.
+        self.caller = Some(caller).filter(|_| self.first_left > 0);
         let tasks = self.shared.tasks.clone();
         tasks.spawn(self.rest());
+        // Nothing is ever sent: it goes, at the latest with all the rest.
+        let _ = tokio::time::timeout_at(until, returned).await;
     }
 
     /// Settles it, or puts it back into the store.
@@ -140,7 +124,7 @@ impl Settling {
     }
 
     async fn rest(mut self) {
-        match self.drive(None).await {
+        match self.drive().await {
             Ok(()) => self.conclude().await,
             Err(LeaseLost) => self.lost(),
         }
@@ -180,30 +164,50 @@ impl Settling {
         known.map(|action| self.shared.limit(action)).max().unwrap_or_default()
     }
 
-    /// Takes answers until there is none to wait for; or, for a caller who waits until then, until each branch had its
-    /// first attempt.
-    async fn drive(&mut self, caller: Option<Instant>) -> Result<(), LeaseLost> {
-        while !(caller.is_some() && self.first_left == 0) {
-            let renew_at = self.since + self.shared.config.lease / 2;
-            let later = self.earliest();
+    /// Takes answers until each branch had its first attempt; or until then, or until the lease is to be renewed: a store
+    /// that does not answer is not to be waited for by a caller.
+    async fn drive_first(&mut self, until: Instant) {
+        let until = until.min(self.renew_at());
+        while self.first_left > 0
+            && let Ok(Some(answer)) = tokio::time::timeout_at(until, self.calls.next()).await
+        {
+            self.take(answer);
+        }
+    }
+
+    /// Takes answers until there is none to wait for.
+    async fn drive(&mut self) -> Result<(), LeaseLost> {
+        loop {
+            if self.first_left == 0 {
+                self.caller = None;
+            }
+            let renew_at = self.renew_at();
+            // A coordinator that closes asks nobody again: what had not its turn would be put off and asked without end.
+            let closing = self.shared.tasks.closing().is_cancelled();
+            let later = self.earliest().filter(|_| !closing);
             tokio::select! {
                 biased;
                 answer = self.calls.next() => match answer {
                     Some(answer) => self.take(answer),
                     None => return Ok(()),
                 },
+                // Whoever is called for help looks at the log; its caller does not wait for that.
+                () = std::future::ready(()), if self.called && self.caller.is_none() => self.renew().await?,
                 () = tokio::time::sleep_until(later.unwrap_or(renew_at)), if later.is_some_and(|at| at < renew_at) => {
                     self.resume_later();
                 }
                 () = tokio::time::sleep_until(renew_at) => self.renew().await?,
-                () = tokio::time::sleep_until(caller.unwrap_or(renew_at)), if caller.is_some() => return Ok(()),
             }
         }
-        Ok(())
+    }
+
+    /// When the lease is to be renewed.
+    fn renew_at(&self) -> Instant {
+        self.since + self.shared.config.lease / 2
     }
 
     fn take(&mut self, answer: Answer) {
-        let Answer { id, phase, attempt, first, result } = answer;
+        let Answer { id, phase, number, first, result } = answer;
         if first {
             self.first_left -= 1;
         }
@@ -214,7 +218,7 @@ impl Settling {
                 Verdict::Refused(shorten(why))
             }
             Err(NotSettled::Answer(SettleError::Later(error))) => {
-                let delay = self.fail(id, phase, attempt, chain(&*error));
+                let delay = self.fail(id, phase, number, chain(&*error));
                 // What is soon is waited for; the lease is renewed meanwhile. A coordinator that closes waits for nothing.
                 if delay <= self.shared.config.lease / 2 && !self.shared.tasks.closing().is_cancelled() {
                     return self.attempt(id, phase, delay, false);
@@ -224,7 +228,7 @@ impl Settling {
             Err(NotSettled::Unknown(error)) => {
                 self.shared.meter.unknown_action(&error.action, error.version);
                 self.shared.unknown.met(self.id, &error.action, error.version);
-                let delay = self.fail(id, phase, attempt, error.to_string());
+                let delay = self.fail(id, phase, number, error.to_string());
                 // Long enough for all other instances to have looked when it is due, so that they are as quick as this one.
                 let lease = self.shared.config.lease;
                 return self.put_off(id, phase, delay.max(lease + random::up_to(lease)));
@@ -245,11 +249,13 @@ impl Settling {
     fn fail(&mut self, id: BranchId, phase: Decision, attempts: u32, error: String) -> Duration {
         let error = shorten(error);
         let alert_after = self.shared.config.alert_after;
-        // Once, however many attempts there were already when it was taken over from another.
-        let first = attempts >= alert_after && self.shared.alerted.first((self.id, id));
-        if first || attempts == alert_after {
+        // Once, however many attempts there were already when it was taken over from another. Of more than can be told apart,
+        // those are told of that come to so many here.
+        let stuck = attempts >= alert_after;
+        if stuck && self.shared.alerted.first((self.id, id)).unwrap_or(attempts == alert_after) {
             tracing::error!(tx = %self.id, branch = %id, %phase, attempts, error, "a transaction is stuck; it is still retried");
-            self.alert(AlertKind::Stuck, id, phase, attempts, &error);
+            self.shared.call_when_stuck(self.id, &self.record, id, (phase, attempts, &error));
+            self.called = true;
         } else if !self.knows(id) {
             // That is said once for all of its kind.
             tracing::debug!(tx = %self.id, branch = %id, %phase, attempts, error, "a branch is put back");
@@ -266,24 +272,6 @@ impl Settling {
     fn knows(&self, id: BranchId) -> bool {
         let branch = self.record.branch(id);
         branch.is_some_and(|branch| self.shared.registry.action(&branch.action, branch.version).is_some())
-    }
-
-    fn alert(&self, kind: AlertKind, id: BranchId, phase: Decision, attempts: u32, error: &str) {
-        let Some(branch) = self.record.branch(id) else { return };
-        let hook = match kind {
-            AlertKind::Stuck => &self.shared.config.on_stuck,
-            AlertKind::Heuristic => &self.shared.config.on_heuristic,
-        };
-        self.shared.meter.alert(kind, &branch.action, phase);
-        hook.call(&Alert {
-            id: self.id,
-            name: self.record.name().clone(),
-            branch: id,
-            action: branch.action.clone(),
-            phase,
-            attempts,
-            error: error.to_owned(),
-        });
     }
 
     /// Leaves a branch to whoever claims the transaction when it is due again; or to this holder, if another branch keeps it
@@ -311,28 +299,17 @@ impl Settling {
     fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
         let Some(branch) = self.record.branch(id) else { return };
         let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
-        let attempt = failed.unwrap_or(branch.attempts).saturating_add(1);
-        let call = Call {
+        let number = failed.unwrap_or(branch.attempts).saturating_add(1);
+        let call = Attempt {
             shared: self.shared.clone(),
             key: BranchKey { tx: self.id, branch: id, run: self.record.run() },
             branch: branch.clone(),
             begun_ms: self.record.begun_ms(),
             traceparent: self.record.traceparent(),
             phase,
-            attempt,
+            number,
         };
-        self.calls.push(Box::pin(async move {
-            if !delay.is_zero() {
-                tokio::select! {
-                    () = tokio::time::sleep(delay) => {}
-                    () = call.participant_works() => {}
-                    () = call.shared.tasks.closing().cancelled() => {
-                        return Answer { id, phase, attempt, first, result: Err(NotSettled::Closing) };
-                    }
-                }
-            }
-            Answer { id, phase, attempt, first, result: call.make().await }
-        }));
+        self.calls.push(Box::pin(call.after(delay, first)));
     }
 
     fn unsettled(&self) -> impl Iterator<Item = &BranchRecord> {
@@ -360,6 +337,7 @@ impl Settling {
     }
 
     fn take_progress(&mut self) -> Option<Settle> {
+        self.called = false;
         let progress = std::mem::take(&mut self.progress);
         (!progress.settled.is_empty() || !progress.failed.is_empty()).then_some(progress)
     }
@@ -396,11 +374,7 @@ impl Settling {
                     "a transaction is heuristic: a participant refused what was decided; an operator has to resolve it"
                 );
                 // Before it is written: rather twice than never.
-                for branch in record.branches() {
-                    if let BranchState::Refused { phase, why } = &branch.state {
-                        self.alert(AlertKind::Heuristic, branch.id, *phase, 0, why);
-                    }
-                }
+                self.shared.call_when_heuristic(self.id, &record);
                 self.put_down(progress, Due::Never { retain: Retain::Forever }).await;
             }
             Status::Trying | Status::Confirming | Status::Cancelling => {
@@ -497,78 +471,6 @@ impl Settling {
         self.shared.meter.lease_lost();
         self.shared.meter.has_not(self.id);
         tracing::info!(tx = %self.id, "the lease was lost; the transaction is left to its new holder");
-    }
-}
-
-/// One attempt at one branch.
-struct Call {
-    shared: Arc<Shared>,
-    key: BranchKey,
-    branch: BranchRecord,
-    begun_ms: u64,
-    traceparent: Option<TraceParent>,
-    phase: Decision,
-    attempt: u32,
-}
-
-impl Call {
-    /// Waits for the participant's next success, if it is registered here.
-    async fn participant_works(&self) {
-        match self.shared.participants.of_action(&self.branch.action) {
-            Some(participant) => participant.until_it_works().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn make(&self) -> Result<(), NotSettled> {
-        let Some(action) = self.shared.registry.action(&self.branch.action, self.branch.version) else {
-            let (action, version) = (self.branch.action.clone(), self.branch.version);
-            return Err(NotSettled::Unknown(NotKnown { action, version }));
-        };
-        let participant = self.shared.participants.of_action(action.name());
-        // Waiting for its turn does not count as its time.
-        let _permit = match participant {
-            Some(participant) => {
-                let closing = self.shared.tasks.closing();
-                tokio::select! {
-                    biased;
-                    permit = participant.call() => permit,
-                    () = closing.cancelled() => return Err(NotSettled::Closing),
-                }
-            }
-            None => None,
-        };
-        let until = Instant::now() + self.shared.limit(action);
-        let cx = Branch::new(self.key, action.name().clone(), self.phase.phase())
-            .with_on_confirm(self.branch.on_confirm)
-            .with_attempt(self.attempt)
-            .with_begun_ms(self.begun_ms)
-            .with_traceparent(self.traceparent)
-            .with_deadline(until);
-        let span = tracing::debug_span!(
-            "branch", key = %self.key, action = %action.name(), phase = %self.phase, attempt = self.attempt
-        );
-        trace::join(&span, self.traceparent);
-        // Lazily, so that a handler that panics before its first await is caught as well.
-        let call =
-            async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
-        let measured = self.shared.meter.attempt(action.name(), self.phase.phase());
-        let answered = answer(call, until).instrument(span).await;
-        measured.answered(answered.as_ref().map_or_else(NoAnswer::reply, Reply::of_settled));
-        let answered = answered.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer.into())));
-        if answered.is_ok()
-            && let Some(participant) = participant
-        {
-            recovery::wake(&self.shared, participant.works());
-        }
-        answered.map_err(NotSettled::Answer)
-    }
-}
-
-impl Shared {
-    /// How long one call of an action may take.
-    pub(super) fn limit(&self, action: &Action) -> Duration {
-        action.timeout().unwrap_or(self.config.call_timeout)
     }
 }
 

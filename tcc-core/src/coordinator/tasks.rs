@@ -1,6 +1,7 @@
 //! The coordinator's own tasks.
 
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -8,11 +9,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+/// Whether the runtime here has timers. Tokio says so only by a panic.
+pub(super) fn can_tell_the_time() -> bool {
+    std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
+}
+
 /// Where work runs that must not end with its caller, and what a shutdown waits for.
 #[derive(Clone)]
 pub(super) struct Tasks {
     runtime: Handle,
+    /// What a transaction waits for.
     tracker: TaskTracker,
+    /// What goes on for as long as the coordinator does.
+    background: TaskTracker,
     closing: CancellationToken,
 }
 
@@ -20,7 +29,8 @@ impl Tasks {
     /// Tasks on the current runtime; `None` if there is none.
     pub(super) fn new() -> Option<Self> {
         let runtime = Handle::try_current().ok()?;
-        Some(Self { runtime, tracker: TaskTracker::new(), closing: CancellationToken::new() })
+        let (tracker, background) = (TaskTracker::new(), TaskTracker::new());
+        Some(Self { runtime, tracker, background, closing: CancellationToken::new() })
     }
 
     /// Runs the work to its end. A shutdown waits for it.
@@ -42,7 +52,12 @@ impl Tasks {
         }
     }
 
-    /// Runs a task that a shutdown does not wait for.
+    /// Runs a task that ends by itself in a shutdown, which waits for that last of all.
+    pub(super) fn spawn_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.background.spawn_on(work, &self.runtime);
+    }
+
+    /// Runs a task that a shutdown does not wait for: one that holds nothing of the store.
     pub(super) fn spawn_untracked(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(work);
     }
@@ -66,5 +81,11 @@ impl Tasks {
     /// Waits until all tracked work has ended after [`Tasks::close`].
     pub(super) async fn drained(&self) {
         self.tracker.wait().await;
+    }
+
+    /// Waits until the tasks in the background have ended after [`Tasks::close`].
+    pub(super) async fn background_ended(&self) {
+        self.background.close();
+        self.background.wait().await;
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::call::{NoAnswer, answer};
+use super::call::{NoAnswer, watched_answer};
 use super::error::{BranchError, TransactionError};
 use super::live::Live;
 use super::meter::Reply;
@@ -167,7 +167,7 @@ impl Tx {
             }
         };
         let measured = self.live.shared.meter.attempt(action.name(), Phase::Try);
-        let answered = answer(call, until).await;
+        let answered = watched_answer(action.name(), Phase::Try, call, until).await;
         measured.answered(answered.as_ref().map_or_else(NoAnswer::reply, Reply::of_try));
         let answered = answered.unwrap_or_else(|no_answer| Err(TryFailure::Unknown(no_answer.into())));
         if answered.is_ok()

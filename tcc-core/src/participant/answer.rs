@@ -28,6 +28,10 @@ impl<E, X: std::error::Error + Send + Sync + 'static> From<X> for TryFailure<E> 
 
 /// A definite no: what a try answers if the operation is not possible.
 ///
+/// A confirm or a cancel is [`Settled`], whose no is another one: `Err(SettleError::refuse("why"))`. `refuse` in its place
+/// is told by rustc as mismatched types (E0308), `Result<(), SettleError>` and `Result<_, TryFailure<_>>`; no `?` mends
+/// that.
+///
 /// ```
 /// # use tcc_core::{Tried, refuse};
 /// # #[derive(Debug)] struct Short;
@@ -46,7 +50,7 @@ pub fn refuse<T, E>(error: E) -> Tried<T, E> {
 /// What a confirm or a cancel answers.
 ///
 /// `?` on any error means *later*: it is asked again until it succeeds. A definite never is
-/// `Err(SettleError::refuse("why"))`.
+/// `Err(SettleError::refuse("why"))`, and not [`refuse`], which answers a try.
 pub type Settled = Result<(), SettleError>;
 
 /// Why a confirm or a cancel did not succeed.

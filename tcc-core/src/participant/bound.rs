@@ -90,11 +90,15 @@ where
 }
 
 impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
-    /// A try that the old version made can't be settled by an action without one: nothing would undo it.
+    /// A try that was made can't be settled by an action without one: nothing would undo it. So with an older version, and
+    /// with one that was changed and kept its number.
     fn check(&self, cx: &Branch) -> Settled {
         let (version, to) = (self.version, A::VERSION);
-        if version == to || cx.is_on_confirm() == A::ON_CONFIRM {
+        if cx.is_on_confirm() == A::ON_CONFIRM {
             return Ok(());
+        }
+        if version == to {
+            return Err(SettleError::Later(Box::new(Changed { version, has_try: A::ON_CONFIRM })));
         }
         Err(SettleError::Later(Box::new(OtherKind { version, to })))
     }
@@ -117,7 +121,10 @@ impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the {what} in the log does not fit version {version} of the action")]
+#[error(
+    "the {what} in the log does not fit version {version} of the action (if that was changed, raise `version`, and say \
+     what the old one was: `upcast({version}: Old)`)"
+)]
 struct Misfit {
     what: &'static str,
     version: u16,
@@ -132,6 +139,16 @@ struct Misfit {
 struct OtherKind {
     version: u16,
     to: u16,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "in the log, version {version} of the action {}: what has a try and what has none don't settle each other's; give it a \
+     version of its own", if *has_try { "has a try, and here it has none" } else { "has no try, and here it has one" }
+)]
+struct Changed {
+    version: u16,
+    has_try: bool,
 }
 
 #[derive(Debug, thiserror::Error)]

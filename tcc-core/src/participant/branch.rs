@@ -1,15 +1,18 @@
 //! What a participant is told of the call it serves.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::coordinator::random;
 use crate::protocol::{ActionName, BranchId, BranchKey, Phase, TraceParent, TxId};
 
 /// One call of an action inside one transaction: what its handler is told of it.
 #[derive(Debug, Clone)]
 pub struct Branch {
     key: BranchKey,
+    delivery: DeliveryId,
     action: ActionName,
     phase: Phase,
     on_confirm: bool,
@@ -20,10 +23,12 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// The first call of a phase of a branch. The coordinator makes these; tests of a participant may too.
+    /// The first call of a phase of a branch. The coordinator makes these; tests of a participant, and the far side of a
+    /// [transport](crate#across-processes), may too.
     pub fn new(key: BranchKey, action: ActionName, phase: Phase) -> Self {
         Self {
             key,
+            delivery: DeliveryId(random::delivery()),
             action,
             phase,
             on_confirm: false,
@@ -32,6 +37,13 @@ impl Branch {
             deadline: None,
             traceparent: None,
         }
+    }
+
+    /// The same call, delivered once more, as a network may do: a repeat. A clone is the same delivery, and so is no
+    /// repeat to a fence.
+    #[must_use]
+    pub fn redelivered(&self) -> Self {
+        Self { delivery: DeliveryId(random::delivery()), ..self.clone() }
     }
 
     /// The same call, of an action that has no try.
@@ -72,6 +84,12 @@ impl Branch {
     /// The branch's idempotency key: the same in every phase and every repeat, and of no other branch.
     pub fn key(&self) -> BranchKey {
         self.key
+    }
+
+    /// Which delivery of the call this is: the same in clones, and another in every repeat. By it a fence tells a repeat,
+    /// which is answered again, from a handler that asks it twice, which is a mistake.
+    pub fn delivery(&self) -> DeliveryId {
+        self.delivery
     }
 
     /// The transaction.
@@ -118,5 +136,15 @@ impl Branch {
     /// whatever process, however much later.
     pub fn traceparent(&self) -> Option<TraceParent> {
         self.traceparent
+    }
+}
+
+/// One delivery of a call: a random number that no other delivery has. It prints as sixteen hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeliveryId(u64);
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }

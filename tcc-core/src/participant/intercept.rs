@@ -34,7 +34,7 @@ impl Delivery {
 
     /// Calls the handler, and says what it answered. May be called again: the handler then sees a repeat.
     pub async fn deliver(&self) -> Delivered {
-        (self.deliver)(self.cx.clone()).await
+        (self.deliver)(self.cx.redelivered()).await
     }
 }
 

@@ -125,6 +125,8 @@
 //! # }
 //! ```
 //!
+//! If the suite is in `tests/`, make the method `pub`: `WalletFreeze` is as visible as `freeze`.
+//!
 //! This one has no fence. Of the cases that fail, `a_repeated_try_answers_the_first_output` says:
 //!
 //! ```text

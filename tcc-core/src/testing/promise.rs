@@ -5,7 +5,7 @@ use std::fmt;
 use crate::protocol::{Entry, Log, TxId};
 use crate::store::StoreError;
 
-/// A promise of the contract that a store or an action does not keep.
+/// A promise of the contract that a store or an action does not keep, or what a fixture has to be and is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     /// The promise.
@@ -14,15 +14,17 @@ pub struct Broken {
     pub found: String,
     /// How to mend it.
     pub mend: &'static str,
+    /// Whether it is the fixture that is unfit: then nothing is said of what it starts.
+    pub unfit: bool,
 }
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a promise of the contract is broken\n  promise: {}\n  found:   {}\n  to mend: {}",
-            self.promise, self.found, self.mend
-        )
+        let (what, says) = match self.unfit {
+            false => ("a promise of the contract is broken", "promise:"),
+            true => ("the fixture is unfit, and nothing is said of what it starts", "needed: "),
+        };
+        write!(f, "{what}\n  {says} {}\n  found:   {}\n  to mend: {}", self.promise, self.found, self.mend)
     }
 }
 
@@ -32,15 +34,21 @@ impl std::error::Error for Broken {}
 pub(super) struct Promise {
     says: &'static str,
     mend: &'static str,
+    of_fixture: bool,
 }
 
 impl Promise {
     pub(super) const fn new(says: &'static str, mend: &'static str) -> Self {
-        Self { says, mend }
+        Self { says, mend, of_fixture: false }
+    }
+
+    /// What a fixture has to be, so that anything can be said of what it starts.
+    pub(super) const fn of_fixture(says: &'static str, mend: &'static str) -> Self {
+        Self { says, mend, of_fixture: true }
     }
 
     pub(super) fn broken(&self, found: impl Into<String>) -> Broken {
-        Broken { promise: self.says, found: found.into(), mend: self.mend }
+        Broken { promise: self.says, found: found.into(), mend: self.mend, unfit: self.of_fixture }
     }
 
     pub(super) fn holds(&self, holds: bool, found: impl FnOnce() -> String) -> Result<(), Broken> {

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tcc_core::protocol::{BranchId, BranchState, Group, Phase, Status, TxId};
-use tcc_core::store::StatusStore;
+use tcc_core::protocol::{
+    Begin, BranchId, BranchState, Change, Entry, Group, Name, Op, Owner, Phase, Position, Status, TxId,
+};
+use tcc_core::store::{Append, Due, Mode, StatusStore};
 use tcc_core::{
     ActionType, Branch, BranchError, Coordinator, Handler, Never, OperatorError, Registry, Service, Settled,
     TransactionError, Tried, Tx,
@@ -278,6 +280,47 @@ async fn those_who_know_an_action_are_faster_than_those_who_do_not() {
     }
     let unknown = one.operator().unknown_actions();
     assert!(unknown.iter().all(|unknown| (unknown.transactions, unknown.times) == (20, 20)), "{unknown:?}");
+}
+
+/// With a long lease, too, the wait for those who know more is a courtesy of seconds: what this instance may well settle
+/// is due meanwhile (liveness 2).
+#[tokio::test(start_paused = true)]
+async fn the_courtesy_to_those_who_know_more_is_short_however_long_the_lease() {
+    let group = Group2::default();
+    let unknown = group.abandoned().await;
+    let left = TxId::from_time(1, [7; 10]);
+    let begin = Change::Begin(Begin {
+        name: Name::new("pay").unwrap(),
+        begun_ms: 0,
+        timeout_ms: 60_000,
+        by: Owner::from_u64(1),
+        key: None,
+        run: None,
+        traceparent: None,
+        branches: Vec::new(),
+    });
+    let write = Append {
+        group: Group::new("test").unwrap(),
+        id: left,
+        after: Position::START,
+        entry: Entry::new(Op::from_u64(1), begin.encode()).unwrap(),
+        due: Due::In(Duration::from_secs(60)),
+        mode: Mode::Extend,
+    };
+    group.store.append(&write).await.unwrap();
+    let began = Instant::now();
+    let shop = Shop { generation: 1, settled: group.settled.clone() };
+    let lease = Duration::from_secs(3600);
+    let one =
+        Coordinator::builder("test", group.store.clone()).register(shop).lease(lease).start().await.unwrap();
+    first_is_settled(&one, unknown).await;
+    assert!(began.elapsed() < Duration::from_secs(60), "it has met what it does not know");
+    assert_eq!(settled(&one, left).await, Some(Status::Cancelled));
+    assert!(
+        began.elapsed() < Duration::from_secs(70),
+        "due after 60 s, cancelled after {:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -350,6 +350,32 @@ async fn after_a_shutdown_nothing_begins_and_nothing_is_left() {
     assert_eq!(rig.tcc.outcome(id).await.unwrap(), Some(Status::Confirmed));
 }
 
+/// A store that locks its file can be opened anew at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_shutdown_and_the_last_handle_nobody_holds_the_store() {
+    for round in 0..50 {
+        let store = Arc::new(tcc_core::store::MemoryStore::new());
+        let bank = Arc::new(crate::rig::Bank::default());
+        let tcc = Coordinator::builder("test", store.clone()).register(bank).start().await.unwrap();
+        let mut payments = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let tcc = tcc.clone();
+            payments.spawn(async move {
+                let pay = async |tx: &Tx| Ok::<_, Error>(tx.call::<Transfer>(works(1)).await?);
+                tcc.run("pay", pay).await
+            });
+        }
+        while let Some(paid) = payments.join_next().await {
+            paid.unwrap().unwrap();
+        }
+        // Twice at once, and once more, which must not wait for what has ended.
+        tokio::join!(tcc.shutdown(), tcc.shutdown());
+        tcc.shutdown().await;
+        drop(tcc);
+        assert_eq!(Arc::strong_count(&store), 1, "round {round}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_token_begins_the_shutdown() {
     let token = CancellationToken::new();

@@ -1,5 +1,8 @@
 //! The coordinator on the memory store and on paused time.
 
+mod alerts;
+mod blocking;
+mod closing;
 mod crowds;
 mod deploys;
 mod keys;
@@ -8,7 +11,9 @@ mod operator;
 mod payloads;
 mod retention;
 mod rig;
+mod said;
 mod settling;
+mod storm;
 mod trace;
 mod tries;
 mod writes;

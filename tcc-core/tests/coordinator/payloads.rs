@@ -188,6 +188,7 @@ async fn peers_22_what_does_not_fit_is_parked_and_named_and_never_guessed() {
     );
     let error = stuck_with(&wrong).await;
     assert!(error.contains("request in the log does not fit") && error.contains("expected u64"), "{error}");
+    assert!(error.contains("raise `version`") && error.contains("`upcast(1: Old)`"), "{error}");
     // Others are not held up by it.
     let well = wrong.run("book", async |tx: &Tx| {
         tx.call::<Book<u64, 1>>(7).await?;

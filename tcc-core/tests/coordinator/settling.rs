@@ -277,3 +277,31 @@ async fn what_is_settled_and_was_not_finished_is_finished_by_the_next() {
     }
     panic!("it is not finished after a minute");
 }
+
+/// The lease is to be renewed while the caller waits, and the store does not answer: that is no affair of the caller's.
+#[tokio::test(start_paused = true)]
+async fn a_caller_waits_for_the_first_attempts_and_for_no_store() {
+    for (confirm, waits) in [(Does::HangTimes(1), 8), (Does::WorkFor(Duration::from_secs(6)), 8)] {
+        let store = FaultStore::new(MemoryStore::new());
+        let (faults, bank) = (store.faults(), Arc::new(Bank::default()));
+        let builder = Coordinator::builder("test", store).register(bank.clone());
+        let tcc = builder.call_timeout(Duration::from_secs(8)).start().await.unwrap();
+        for change in ["settle", "claim"] {
+            faults.add(Rule::new(Fault::Hangs).on(Call::Append).when_change(change).always());
+        }
+        faults.add(Rule::new(Fault::Hangs).on(Call::Read).always());
+        let began = tokio::time::Instant::now();
+        let body = async |tx: &Tx| {
+            tx.call::<Transfer>(Move { confirm, ..works(1) }).await?;
+            Ok::<_, Error>(())
+        };
+        tcc.run("pay", body).await.unwrap();
+        assert!(began.elapsed() <= Duration::from_secs(waits), "{confirm:?}: {:?}", began.elapsed());
+    }
+    // With a store that answers, a caller is back when the first attempt is, however often the lease is renewed meanwhile.
+    let rig = Rig::with(|builder| builder.lease(Duration::from_secs(1))).await;
+    let began = tokio::time::Instant::now();
+    let id = pay(&rig, Move { confirm: Does::WorkFor(Duration::from_secs(4)), ..works(1) }, works(2)).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(4));
+    assert_eq!(rig.bank.phases(id), vec![vec![Phase::Try, Phase::Confirm]; 2]);
+}

@@ -10,6 +10,7 @@ use crate::sizes::{Echo, Error, Say, said};
 
 const MS: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(86_400);
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 const NANO: Duration = Duration::from_nanos(1);
 /// What the default store_timeout asks of every retention.
 const REPLAY: Duration = Duration::from_secs(80);
@@ -59,11 +60,11 @@ async fn every_setting_is_taken_at_its_bounds() {
         set(|b| b.lease(100 * MS)),
         set(|b| b.lease(DAY)),
         set(|b| b.retention(REPLAY)),
-        set(|b| b.retention(Duration::MAX)),
+        set(|b| b.retention(CENTURY)),
         set(|b| b.key_retention(REPLAY + MS)),
-        set(|b| b.key_retention(Duration::MAX)),
+        set(|b| b.key_retention(CENTURY)),
         set(|b| b.audit_retention(REPLAY)),
-        set(|b| b.audit_retention(Duration::MAX)),
+        set(|b| b.audit_retention(CENTURY)),
         set(|b| b.backoff(backoff(MS, MS))),
         set(|b| b.backoff(backoff(DAY, DAY))),
         set(|b| b.alert_after(1)),
@@ -89,7 +90,7 @@ async fn one_beyond_is_refused_by_name_value_and_range() {
     let max = "18446744073709551615 s";
     let long = Duration::MAX;
     let replay =
-        "80 s or more (1 min and twice the store_timeout of 10 s, for so long a write may still arrive)";
+        "80 s to 100 years (1 min and twice the store_timeout of 10 s, for so long a write may still arrive)";
     let refused: Vec<(Set, &'static str, String, &'static str)> = vec![
         (set(|b| b.timeout(Duration::ZERO)), "timeout", "0 s".into(), "1 ms to 24 h"),
         (set(|b| b.timeout(MS - NANO)), "timeout", "999999 ns".into(), "1 ms to 24 h"),
@@ -105,13 +106,16 @@ async fn one_beyond_is_refused_by_name_value_and_range() {
         (set(move |b| b.lease(long)), "lease", max.into(), "100 ms to 24 h"),
         (set(|b| b.retention(REPLAY - MS)), "retention", "79999 ms".into(), replay),
         (set(|b| b.retention(Duration::ZERO)), "retention", "0 s".into(), replay),
+        (set(|b| b.retention(CENTURY + MS)), "retention", "3153600000001 ms".into(), replay),
+        (set(move |b| b.key_retention(long)), "key_retention", max.into(), replay),
+        (set(move |b| b.audit_retention(long)), "audit_retention", max.into(), replay),
         (set(|b| b.key_retention(REPLAY - MS)), "key_retention", "79999 ms".into(), replay),
         (set(|b| b.audit_retention(REPLAY - MS)), "audit_retention", "79999 ms".into(), replay),
         (
             set(|b| b.store_timeout(60_000 * MS).retention(180_000 * MS - NANO)),
             "retention",
             "179999999999 ns".into(),
-            "3 min or more (1 min and twice the store_timeout of 1 min, for so long a write may still arrive)",
+            "3 min to 100 years (1 min and twice the store_timeout of 1 min, for so long a write may still arrive)",
         ),
         (set(|b| b.backoff(backoff(Duration::ZERO, DAY))), "backoff.base", "0 s".into(), "1 ms to 24 h"),
         (set(|b| b.backoff(backoff(2 * MS, MS))), "backoff.base", "2 ms".into(), "1 ms to 1 ms"),
@@ -177,4 +181,50 @@ async fn a_lease_may_be_shorter_than_a_call() {
         .unwrap();
     assert_eq!(second.settled(id).await.unwrap(), Some(tcc_core::protocol::Status::Confirmed));
     assert_eq!(Echo::confirms(id), 1, "it was confirmed by both");
+}
+
+/// Whoever mends one setting is not told of the next only then.
+#[tokio::test(start_paused = true)]
+async fn all_that_is_wrong_is_said_at_once() {
+    let builder = || Coordinator::builder("test", MemoryStore::new());
+    let wrong = Coordinator::builder("no group", MemoryStore::new())
+        .timeout(Duration::ZERO)
+        .store_timeout(Duration::MAX)
+        .alert_after(0)
+        .max_payload(0)
+        .backoff(backoff(Duration::ZERO, Duration::ZERO))
+        .register(Echo)
+        .register(Echo);
+    let error = wrong.start().await.unwrap_err();
+    let StartError::Several(errors) = &error else { panic!("{error}") };
+    let fields: Vec<&str> = errors
+        .iter()
+        .filter_map(|error| match error {
+            StartError::Config(error) => Some(error.field),
+            _ => None,
+        })
+        .collect();
+    let mut sorted = fields.clone();
+    sorted.sort_unstable();
+    assert_eq!(
+        sorted,
+        ["alert_after", "backoff.base", "backoff.cap", "max_payload", "store_timeout", "timeout"]
+    );
+    assert!(matches!(errors[0], StartError::Group(_)), "{error}");
+    assert!(errors.iter().any(|error| matches!(error, StartError::Register(_))), "{error}");
+    let said = error.to_string();
+    assert!(said.starts_with(&format!("{} things are wrong: the group can't be", errors.len())), "{said}");
+    assert!(errors.iter().all(|error| said.contains(&error.to_string())), "{said}");
+
+    // One is said as it is.
+    let error = builder().register(Echo).register(Echo).timeout(DAY).key_retention(2 * DAY).start().await;
+    assert!(matches!(error, Err(StartError::Register(_))), "{error:?}");
+}
+
+#[test]
+fn a_runtime_without_timers_is_named() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(Coordinator::builder("test", MemoryStore::new()).start()).unwrap_err();
+    assert!(matches!(error, StartError::NoTimers), "{error}");
+    assert!(error.to_string().contains("enable_time()"), "{error}");
 }

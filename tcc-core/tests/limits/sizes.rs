@@ -235,13 +235,14 @@ async fn a_name_has_1_to_64_plain_characters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_has_up_to_512_bytes() {
+async fn a_key_has_1_to_512_bytes() {
     let tcc = start(|b| b).await;
     let run = async |bytes: usize| {
         let body = async |_: &Tx| Ok::<_, Error>(bytes);
         tcc.transaction("pay").key("k".repeat(bytes)).run(body).await.map_err(Error::transaction)
     };
-    for good in [0, 1, 512] {
+    assert!(matches!(run(0).await, Err(TransactionError::EmptyKey { .. })));
+    for good in [1, 512] {
         assert_eq!(run(good).await.unwrap(), good);
     }
     for bad in [513, 10 << 10] {

@@ -279,6 +279,64 @@ async fn a_generic_service_has_one_name_and_two_versions_side_by_side() {
     assert_eq!(*done.lock().unwrap(), [r#"("ann", 5)"#, r#""bob""#, "Some(7)"]);
 }
 
+/// A service without bounds: whether it can be shared is asked where it is registered. Its types are written otherwise in
+/// each phase, and are the same.
+struct Shelf<D> {
+    db: D,
+    done: Done,
+}
+
+type Asked = Reserve;
+type Answered = Result<(), tcc_core::SettleError>;
+
+#[participant("shelf")]
+impl<D> Shelf<D> {
+    #[action(confirm = ship, cancel = release)]
+    async fn reserve(&self, _: &Branch, req: Reserve) -> Tried<Box<u32>, StockError> {
+        let _ = &self.db;
+        tokio::task::yield_now().await;
+        Ok(Box::new(req.count))
+    }
+
+    async fn ship(&self, _: &Branch, req: self::Asked, count: Box<dyn fmt::Debug + Send>) -> Answered {
+        tokio::task::yield_now().await;
+        note(&self.done, ("ship", req.count, count));
+        Ok(())
+    }
+
+    async fn release(&self, _: &Branch, req: self::Reserve, count: std::option::Option<Box<u32>>) -> Settled {
+        note(&self.done, ("release", req.count, count));
+        Ok(())
+    }
+
+    #[on_confirm]
+    async fn count(&self, _: &Branch, sku: String) -> Answered {
+        note(&self.done, sku);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn types_may_be_written_otherwise_in_each_phase_and_a_service_without_bounds() {
+    let done = Done::default();
+    let service = Shelf { db: "db".to_owned(), done: done.clone() };
+    let tcc = Coordinator::builder("shop", MemoryStore::default()).register(service).start().await.unwrap();
+    for failed in [false, true] {
+        let ended: Result<(), Failed> = tcc
+            .run("book", async |tx| {
+                let shelf = tx.on::<Shelf<String>>();
+                shelf.reserve(Reserve { sku: "apple".to_owned(), count: 3 }).await?;
+                shelf.count("apple".to_owned()).await?;
+                if failed { Err(Failed::Other) } else { Ok(()) }
+            })
+            .await;
+        assert_eq!(ended.is_err(), failed);
+    }
+    let mut done = done.lock().unwrap().clone();
+    done.sort_unstable();
+    assert_eq!(done, [r#""apple""#, r#"("release", 3, Some(3))"#, r#"("ship", 3, 3)"#]);
+}
+
 trait Post {
     type Letter;
 }

@@ -412,6 +412,33 @@ async fn what_had_a_try_is_not_settled_by_what_has_none() {
     }
 }
 
+/// The same, and its version was forgotten.
+struct BecameUnsaid;
+
+#[participant("inventory")]
+impl BecameUnsaid {
+    #[on_confirm]
+    async fn reserve(&self, _: &Branch, _: v1::Reserve) -> Settled {
+        Ok(())
+    }
+
+    #[on_confirm]
+    async fn receipt(&self, _: &Branch, _: String) -> Settled {
+        Ok(())
+    }
+}
+
+/// A message has nothing to cancel: it would call cancelled what is still put aside.
+#[tokio::test(start_paused = true)]
+async fn what_had_a_try_is_not_settled_by_what_has_none_of_the_same_version_either() {
+    let store = Arc::new(MemoryStore::new());
+    let id = left_by_v1(&store, "plum*4 unanswered", false).await;
+    let tcc = builder(&store).register(BecameUnsaid).start().await.unwrap();
+    let errors = parked(&tcc, id).await;
+    assert!(errors.len() == 1 && errors[0].contains("give it a version of its own"), "{errors:?}");
+    tcc.shutdown().await;
+}
+
 /// Registered by hand, as told.
 struct ByHand(fn(Arc<Inventory>, &mut Registry));
 

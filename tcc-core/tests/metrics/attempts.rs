@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tcc_core::protocol::Status;
+use tcc_core::protocol::{BranchId, Status};
 use tcc_core::testing::{Call, Fault, Rule};
 use tcc_core::{Coordinator, Tx};
 
@@ -184,6 +184,19 @@ async fn a_refused_confirm_is_heuristic() {
     assert_eq!(rig.number("tcc_alerts_total", &[]), 1.0);
     let settled = [("name", "pay"), ("outcome", "heuristic"), ("cause", "none")];
     assert_eq!(rig.number("tcc_transactions_settled_total", &settled), 1.0);
+}
+
+/// No process settles it any more, so the one that the operator asked counts it.
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_makes_heuristic_is_counted() {
+    let rig = Rig::start().await;
+    let id = rig.pay(&[Told { confirm: Does::WhenUp, ..WORKS }]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    rig.tcc.operator().refuse(id, BranchId::new(0), "ada", "gone").await.unwrap();
+    assert_eq!(rig.tcc.settled(id).await.unwrap(), Some(Status::Heuristic));
+    let settled = [("name", "pay"), ("outcome", "heuristic"), ("cause", "none")];
+    assert_eq!(rig.number("tcc_transactions_settled_total", &settled), 1.0);
+    assert_eq!(rig.number("tcc_alerts_total", &[("alert", "heuristic")]), 1.0);
 }
 
 /// The branch waits for an instance that knows its action.

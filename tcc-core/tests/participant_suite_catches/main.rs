@@ -65,13 +65,31 @@ fn a_failure_tells_the_calls_and_how_to_mend_it() {
     let broken = run(case("a_late_try_is_an_error"), &suite(Defect::LateTryIsDone)).unwrap_err();
     let story = "a promise of the contract is broken\n  \
          promise: a try that comes after its branch's cancel is an error, and has no effect\n  \
-         found:   the last answer is not what was expected: too late\n    \
+         found:   expected too late, got done, with the output {\"serial\":0,\"mark\":\"Plain\"}\n    \
          at first\n       (10, 0, 0)\n    \
          1. cancel, without the output: done\n    \
          2. try: done, with the output {\"serial\":0,\"mark\":\"Plain\"}\n  \
          to mend: let cancel leave a row for the branch even if there is nothing to undo, and answer a try that finds it \
          with `Err(TryFailure::TooLate)`";
     assert_eq!(broken.to_string(), story);
+}
+
+/// It is not the action's fault that there is so much of what it gives.
+#[test]
+fn an_unfit_fixture_is_not_called_a_broken_promise() {
+    for (defect, by) in [
+        (Defect::RunsOutOfNothing, "a_repeated_try_is_seen_before_any_check"),
+        (Defect::StartIsShared, "every_start_is_alike"),
+    ] {
+        let broken = run(case(by), &suite(defect)).unwrap_err();
+        assert!(broken.unfit, "{broken}");
+        let said = broken.to_string();
+        assert!(
+            said.starts_with("the fixture is unfit, and nothing is said of what it starts\n  needed:  "),
+            "{said}"
+        );
+    }
+    assert!(!run(case("a_late_try_is_an_error"), &suite(Defect::LateTryIsDone)).unwrap_err().unfit);
 }
 
 /// That it is caught by this case, and that the failure speaks of this.

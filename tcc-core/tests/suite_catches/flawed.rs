@@ -237,6 +237,15 @@ impl Handle {
         Ok(())
     }
 
+    fn after(&self, now: Instant, wait: Duration) -> Instant {
+        const CENTURY: Duration = Duration::from_secs(100 * 365 * DAY);
+        match self.defect {
+            D::TimesAreAddedUnchecked => now + wait,
+            D::TimesWrapAround => now.checked_add(wait).unwrap_or(now),
+            _ => now.checked_add(wait).unwrap_or(now + CENTURY),
+        }
+    }
+
     fn schedule(&self, kept: &mut Kept, due: Due, now: Instant, new: bool) {
         match due {
             Due::Keep if new && !self.is(D::KeepOfANewLogIsNever) => kept.due = Some(now),
@@ -245,7 +254,7 @@ impl Handle {
             Due::Keep => {}
             Due::In(_) if self.is(D::RenewalIsIgnored) && kept.due.is_some_and(|at| at > now) => {}
             Due::In(wait) => {
-                let at = now + wait;
+                let at = self.after(now, wait);
                 kept.due =
                     Some(if self.is(D::InNeverBringsForward) { kept.due.unwrap_or(at).max(at) } else { at });
                 if !self.is(D::UnfinishedExpires) {
@@ -257,11 +266,11 @@ impl Handle {
                     kept.due = None;
                 }
                 kept.gone = match retain {
-                    Retain::For(time) if self.is(D::RetentionIsTooShort) => Some(now + time / 2),
+                    Retain::For(time) if self.is(D::RetentionIsTooShort) => Some(self.after(now, time / 2)),
                     Retain::For(time) if self.is(D::RetentionIsHalfAnHourAtMost) => {
                         Some(now + time.min(Duration::from_secs(1800)))
                     }
-                    Retain::For(time) => Some(now + time),
+                    Retain::For(time) => Some(self.after(now, time)),
                     Retain::Forever if self.is(D::ForeverEnds) => Some(now + Duration::from_millis(50)),
                     Retain::Forever => None,
                 };
@@ -337,9 +346,9 @@ impl Handle {
         let mut claimed = Claimed::default();
         let again = match self.defect {
             D::ClaimIgnoresTheLease => now,
-            D::LeaseIsTooShort => now + claim.lease / 2,
+            D::LeaseIsTooShort => self.after(now, claim.lease / 2),
             D::LeaseNeverEnds => now + Duration::from_secs(1_000_000_000),
-            _ => now + claim.lease,
+            _ => self.after(now, claim.lease),
         };
         if self.is(D::ClaimLeasesBeyondItsLimit) {
             let due = self.unfinished(logs, &claim.group);
@@ -475,6 +484,7 @@ impl Handle {
                 places.iter().position(|(_, of)| *of == id).map_or(places.len(), |at| at + 1)
             }
             D::ListLosesTies if at.is_some() => places.partition_point(|(of, _)| *of <= at),
+            D::ListRepeatsItsLastItem => places.partition_point(|place| *place < (at, id)),
             D::ListIsInOrderOfIds => places.partition_point(|(_, of)| *of <= id),
             _ => places.partition_point(|place| *place <= (at, id)),
         })

@@ -49,6 +49,23 @@ fn a_failure_says_what_broke_and_how_to_mend_it() {
     }
 }
 
+/// The first case that fails may be one that is about something else.
+#[test]
+fn what_goes_wrong_elsewhere_does_not_mislead() {
+    for (defect, by, mend) in [
+        (Defect::NextDueIsTheLease, "groups_are_apart", "look at the first log of the due index"),
+        (Defect::ListRepeatsItsLastItem, "a_page_of_none_is_a_page_of_one", "list only what is greater"),
+        // What these cases are about is said by them as before.
+        (Defect::GroupsShareTheirLogs, "groups_are_apart", "make the group a part of every key"),
+        (Defect::ListOfNoneIsEmpty, "a_page_of_none_is_a_page_of_one", "take a Query::limit of 0 as 1"),
+        (Defect::TimesAreAddedUnchecked, "the_longest_times_are_taken", "saturating_add"),
+    ] {
+        let case = cases().find(|case| case.name() == by).unwrap();
+        let broken = run(&case, defect).unwrap_err();
+        assert!(broken.mend.contains(mend), "{defect:?} in {by}: {broken}");
+    }
+}
+
 macro_rules! caught {
     ($($test:ident: $defect:ident by $case:ident;)+) => {
         $(
@@ -122,6 +139,8 @@ caught! {
     in_never_brings_forward: InNeverBringsForward by in_moves_the_due_time;
     renewal_is_ignored: RenewalIsIgnored by a_renewed_lease_lasts_longer;
     never_stays_due: NeverStaysDue by never_is_not_due;
+    times_are_added_unchecked: TimesAreAddedUnchecked by the_longest_times_are_taken;
+    times_wrap_around: TimesWrapAround by the_longest_times_are_taken;
     no_time_is_an_error: NoTimeIsAnError by near_and_far_times_are_taken;
     replace_extends: ReplaceExtends by replace_leaves_one_entry;
     replace_counts_anew: ReplaceCountsAnew by replace_goes_on_counting;
@@ -129,6 +148,7 @@ caught! {
     replay_of_a_replace_conflicts: ReplayOfAReplaceConflicts by replay_of_a_replace_is_ok;
     list_skips_one_at_page_ends: ListSkipsOneAtPageEnds by list_is_whole_and_in_due_order;
     list_is_in_order_of_ids: ListIsInOrderOfIds by list_is_whole_and_in_due_order;
+    list_repeats_its_last_item: ListRepeatsItsLastItem by list_is_whole_and_in_due_order;
     list_loses_ties: ListLosesTies by list_is_whole_and_in_due_order;
     list_goes_by_offset: ListGoesByOffset by list_survives_changes_between_pages;
     list_looks_up_its_last_item: ListLooksUpItsLastItem by list_survives_changes_between_pages;

@@ -1,10 +1,11 @@
 //! A participant: its actions' types, its handlers, its stub.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::Path;
 
 use super::{at, doc, duration, participant_trait};
-use crate::model::participant::{Action, Kind, Participant, Phases, Returns, Settle};
+use crate::model::participant::{Action, Given, Kind, Participant, Phases, Returns, Settle};
 use crate::syntax::plain;
 
 pub(super) fn expand(participant: &Participant) -> TokenStream {
@@ -32,23 +33,18 @@ struct Does {
 impl Does {
     fn of(participant: &Participant) -> Self {
         match &participant.kind {
-            Kind::Type { self_ty, generics } if generics.params.is_empty() => {
-                // It is so, or else that is said once, here, and not of each method.
+            Kind::Type { self_ty, generics } => {
+                // It is so, or else that is said once, here or where it is registered, and not of each method.
                 let span = at(participant.ident.span());
                 let own = generics.where_clause.iter().flat_map(|bounds| &bounds.predicates);
-                let shared = quote_spanned!(span=> #self_ty: ::core::marker::Send + ::core::marker::Sync);
+                // Of a type without parameters it is known.
+                let is_static = (!generics.params.is_empty()).then(|| quote_spanned!(span=> + 'static));
+                let shared =
+                    quote_spanned!(span=> #self_ty: ::core::marker::Send + ::core::marker::Sync #is_static);
                 Self {
-                    params: TokenStream::new(),
+                    params: generics.split_for_impl().0.to_token_stream(),
                     ty: self_ty.to_token_stream(),
                     bounds: quote!(where #(#own,)* #shared),
-                }
-            }
-            Kind::Type { self_ty, generics } => {
-                let (params, _, bounds) = generics.split_for_impl();
-                Self {
-                    params: params.to_token_stream(),
-                    ty: self_ty.to_token_stream(),
-                    bounds: bounds.to_token_stream(),
                 }
             }
             Kind::Trait { .. } => {
@@ -69,7 +65,7 @@ fn action_type(participant: &Participant, action: &Action) -> TokenStream {
     let separator = (!docs.is_empty()).then(|| doc(""));
     let request = &request.ty;
     let (output, error) = answer(participant, action);
-    let on_confirm = matches!(action.phases, Phases::OnConfirm).then(|| {
+    let on_confirm = matches!(action.phases, Phases::OnConfirm { .. }).then(|| {
         quote!(
             const ON_CONFIRM: ::core::primitive::bool = true;
         )
@@ -113,7 +109,7 @@ fn action_type(participant: &Participant, action: &Action) -> TokenStream {
 fn answer(participant: &Participant, action: &Action) -> (TokenStream, TokenStream) {
     let tcc = &participant.tcc;
     match &action.phases {
-        Phases::OnConfirm | Phases::Try { returns: Returns::Unknown, .. } => {
+        Phases::OnConfirm { .. } | Phases::Try { returns: Returns::Unknown, .. } => {
             (quote!(()), quote!(#tcc::Never))
         }
         Phases::Try { returns: Returns::Tried { output, error }, .. } => (output.clone(), error.clone()),
@@ -138,36 +134,44 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
 
     let done = quote!(::core::future::ready(::core::result::Result::Ok(())));
     let unsound = quote!(::core::future::pending());
-    let calls = |method: &Ident, cx, request, output: Option<Span>, returns| {
+    let calls = |method: &Ident, cx, payloads: &[TokenStream], returns| {
         let span = at(returns);
-        let [cx, request] =
-            [("__cx", cx), ("__request", request)].map(|(name, span)| Ident::new(name, at(span)));
-        let output = output.map(|span| Ident::new("__output", at(span))).into_iter();
+        let cx = Ident::new("__cx", at(cx));
         match participant.kind {
-            Kind::Type { .. } => quote_spanned!(span=> Self::#method(self, #cx, #request #(, #output)*)),
+            Kind::Type { .. } => quote_spanned!(span=> Self::#method(self, #cx #(, #payloads)*)),
             Kind::Trait { .. } => {
                 let name = ours(&participant.ident);
-                quote_spanned!(span=> <__S as #name>::#method(&self.0, #cx, #request #(, #output)*))
+                quote_spanned!(span=> <__S as #name>::#method(&self.0, #cx #(, #payloads)*))
             }
         }
     };
-    let settles = |settle: &Option<Settle>| match settle {
+    let settles = |settle: &Option<Box<Settle>>| match settle {
         _ if !action.is_sound => unsound.clone(),
-        Some(settle) => calls(&settle.method, settle.cx, settle.request, Some(settle.output), settle.returns),
+        Some(settle) => {
+            let payloads = [given(tcc, "Request", &settle.request), given(tcc, "Output", &settle.output)];
+            let call = calls(&settle.method, settle.cx, &payloads, settle.returns);
+            settled(tcc, settle.is_settled, settle.returns, call)
+        }
         None => done.clone(),
     };
-    let own = || calls(&action.method, action.cx_span, action.cx_span, None, action.returns_span);
+    let own = || {
+        let request = Ident::new("__request", at(action.cx_span));
+        calls(&action.method, action.cx_span, &[quote!(#request)], action.returns_span)
+    };
     let (tries, confirms, cancels) = match &action.phases {
         _ if !action.is_sound => (unsound.clone(), unsound.clone(), unsound.clone()),
         Phases::Try { confirm, cancel, .. } => (own(), settles(confirm), settles(cancel)),
-        Phases::OnConfirm => (done.clone(), own(), done.clone()),
+        Phases::OnConfirm { is_settled } => {
+            (done.clone(), settled(tcc, *is_settled, action.returns_span, own()), done.clone())
+        }
     };
 
-    let span_of =
-        |settle: &Option<Settle>| settle.as_ref().map_or(action.method.span(), |settle| settle.method.span());
+    let span_of = |settle: &Option<Box<Settle>>| {
+        settle.as_ref().map_or(action.method.span(), |settle| settle.method.span())
+    };
     let (try_span, confirm_span, cancel_span) = match &action.phases {
         Phases::Try { confirm, cancel, .. } => (action.method.span(), span_of(confirm), span_of(cancel)),
-        Phases::OnConfirm => (action.method.span(), action.method.span(), action.method.span()),
+        Phases::OnConfirm { .. } => (action.method.span(), action.method.span(), action.method.span()),
     };
     let param = |name| Ident::new(name, Span::mixed_site());
     let (cx, request, out) = (param("__cx"), param("__request"), param("__output"));
@@ -199,6 +203,34 @@ fn handler(participant: &Participant, action: &Action) -> TokenStream {
             }
         }
     }
+}
+
+/// A payload of the handler as a method takes it. If its type is another one, that is said at it.
+fn given(tcc: &Path, what: &str, taken: &Given) -> TokenStream {
+    let span = at(taken.span);
+    let name = Ident::new(if what == "Request" { "__request" } else { "__output" }, span);
+    let Some(ty) = &taken.otherwise else { return quote!(#name) };
+    let (tcc, what) = (path_at(tcc, span), Ident::new(what, span));
+    quote_spanned!(span=> #tcc::__private::#what::<#ty>::given(#name))
+}
+
+/// What a method answers, under its own name if it is another's.
+fn settled(tcc: &Path, is_settled: bool, returns: Span, call: TokenStream) -> TokenStream {
+    if is_settled {
+        return call;
+    }
+    let span = at(returns);
+    let tcc = path_at(tcc, span);
+    quote_spanned!(span=> async move { #tcc::__private::SettleAnswer::settled(#call.await) })
+}
+
+/// A path, shown at the user's code.
+fn path_at(path: &Path, span: Span) -> TokenStream {
+    let respan = |mut token: TokenTree| {
+        token.set_span(token.span().located_at(span));
+        token
+    };
+    path.to_token_stream().into_iter().map(respan).collect()
 }
 
 /// What registers all handlers.
@@ -246,9 +278,11 @@ fn stub(participant: &Participant) -> TokenStream {
     let summary =
         doc(&format!("The actions of [`{service}`] as branches of a transaction: what `tx.on` returns."));
     let (params, called, bounds, vis) = match kind {
-        Kind::Type { self_ty, generics } => {
-            let (params, _, bounds) = generics.split_for_impl();
-            (params.to_token_stream(), self_ty.to_token_stream(), bounds.to_token_stream(), quote!(pub))
+        Kind::Type { generics, .. } => {
+            let Does { params, ty, bounds } = Does::of(participant);
+            let own = || generics.where_clause.to_token_stream();
+            let bounds = if generics.params.is_empty() { own() } else { bounds };
+            (params, ty, bounds, quote!(pub))
         }
         Kind::Trait { vis } => {
             let client = participant_trait::client_name(service);
@@ -269,7 +303,7 @@ fn stub(participant: &Participant) -> TokenStream {
                     quote_spanned!(Span::mixed_site()=> #tcc::Tx::call::<#ident>(self.0, #request)),
                 )
             }
-            Phases::OnConfirm => (
+            Phases::OnConfirm { .. } => (
                 quote!(::core::result::Result<(), #tcc::TransactionError>),
                 quote_spanned! {Span::mixed_site()=>
                     let __tx = self.0;

@@ -29,7 +29,7 @@ pub(super) fn rewrite(block: &mut Block, participant: &Participant) {
             Phases::Try { confirm, cancel, .. } => {
                 [confirm, cancel].into_iter().flatten().any(|settle| settle.method == method.sig.ident)
             }
-            Phases::OnConfirm => false,
+            Phases::OnConfirm { .. } => false,
         })
     };
     for method in block.methods_mut().filter(|method| is_called(method)) {
@@ -77,7 +77,7 @@ pub(super) fn client_and_service(participant: &Participant, vis: &Visibility) ->
         #(#cfgs)*
         #of_client
         #[allow(dead_code, unreachable_pub)]
-        #vis enum #client {}
+        #vis struct #client;
 
         #(#cfgs)*
         #of_service

@@ -67,9 +67,9 @@ pub(crate) struct Param {
 
 pub(crate) enum Phases {
     /// The method is the try.
-    Try { returns: Returns, confirm: Option<Settle>, cancel: Option<Settle> },
+    Try { returns: Returns, confirm: Option<Box<Settle>>, cancel: Option<Box<Settle>> },
     /// The method is the confirm, and there is nothing else.
-    OnConfirm,
+    OnConfirm { is_settled: bool },
 }
 
 /// What a try returns.
@@ -86,9 +86,18 @@ pub(crate) enum Returns {
 pub(crate) struct Settle {
     pub(crate) method: Ident,
     pub(crate) cx: Span,
-    pub(crate) request: Span,
-    pub(crate) output: Span,
+    pub(crate) request: Given,
+    pub(crate) output: Given,
     pub(crate) returns: Span,
+    /// Whether it returns `Settled`, word for word: of an alias the type system finds out.
+    pub(crate) is_settled: bool,
+}
+
+/// A payload that a method takes.
+pub(crate) struct Given {
+    pub(crate) span: Span,
+    /// The type, if it is not word for word that of the try: whether it is the same the type system finds out.
+    pub(crate) otherwise: Option<TokenStream>,
 }
 
 /// An older version that is settled too: its payloads.
@@ -137,8 +146,14 @@ pub(crate) fn read(args: TokenStream, block: &Block, diagnostics: &mut Diagnosti
     Some(Participant { tcc, name, ident, kind, cfgs, actions })
 }
 
-/// Takes our markers off the methods: rustc must not see them.
+/// Takes our markers off the methods: rustc must not see them. And off a type's own block an `#[async_trait]`, of which it
+/// has been said that it has no place there.
 pub(crate) fn strip(block: &mut Block) {
+    if let Head::Impl(head) = &mut block.head
+        && head.trait_.is_none()
+    {
+        head.attrs.retain(|attr| !head::names_async_trait(attr));
+    }
     for method in block.methods_mut() {
         if is_marked(method) {
             method.attrs.retain(|attr| !is_ours(attr, "action") && !is_ours(attr, "on_confirm"));

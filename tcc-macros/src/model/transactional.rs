@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
-use syn::{Expr, FnArg, GenericParam, Pat, PatType, Path, ReturnType, Type};
+use syn::{Expr, FnArg, GenericParam, Lit, Pat, PatType, Path, ReturnType, Type};
 
 use crate::args::{Args, check_name};
 use crate::diagnostics::Diagnostics;
@@ -247,10 +247,30 @@ fn read_key(args: &mut Args, diagnostics: &mut Diagnostics) -> Option<KeyedBy> {
         }
         return None;
     }
-    let key = args.expr("key", "key = order.id", diagnostics);
+    let key = args.expr("key", "key = order.id", diagnostics).filter(|key| !is_constant(key, diagnostics));
     let request = args.expr("request", "request = order", diagnostics);
     let reuse_after_cancel = args.flag("reuse_after_cancel", diagnostics);
     Some(KeyedBy { key: key?, request, reuse_after_cancel })
+}
+
+/// Whether a key is a literal, which would make all calls one.
+fn is_constant(key: &Expr, diagnostics: &mut Diagnostics) -> bool {
+    let literal = match key {
+        Expr::Lit(literal) => &literal.lit,
+        Expr::Paren(inner) => return is_constant(&inner.expr, diagnostics),
+        Expr::Group(inner) => return is_constant(&inner.expr, diagnostics),
+        Expr::Reference(inner) => return is_constant(&inner.expr, diagnostics),
+        Expr::Unary(inner) => return is_constant(&inner.expr, diagnostics),
+        _ => return false,
+    };
+    // What is quoted may be what was meant.
+    let meant = match literal {
+        Lit::Str(text) => text.parse::<Expr>().ok().filter(|expr| root(expr).is_some()).map(show),
+        _ => None,
+    };
+    let meant = meant.as_deref().unwrap_or("order.id");
+    diagnostics.error(key, format!("the key is the same for every call: write `key = {meant}`"));
+    true
 }
 
 impl Transactional {

@@ -49,6 +49,7 @@ impl ::tcc_core::ActionType for LedgerBook {
 impl<C: Clock, const N: usize> ::tcc_core::Handler<LedgerBook> for Ledger<C, N>
 where
     C: Clone,
+    Ledger<C, N>: ::core::marker::Send + ::core::marker::Sync + 'static,
 {
     fn r#try(
         &self,
@@ -80,7 +81,12 @@ where
     ) -> impl ::core::future::Future<
         Output = ::tcc_core::Settled,
     > + ::core::marker::Send {
-        Self::reverse(self, __cx, __request, __output)
+        Self::reverse(
+            self,
+            __cx,
+            __request,
+            ::tcc_core::__private::Output::<Option<Entry>>::given(__output),
+        )
     }
 }
 /// The action `ledger.limit` of [`Ledger`], version 3.
@@ -99,6 +105,7 @@ impl ::tcc_core::ActionType for LedgerCheckLimit {
 impl<C: Clock, const N: usize> ::tcc_core::Handler<LedgerCheckLimit> for Ledger<C, N>
 where
     C: Clone,
+    Ledger<C, N>: ::core::marker::Send + ::core::marker::Sync + 'static,
 {
     fn r#try(
         &self,
@@ -140,6 +147,7 @@ where
 impl<C: Clock, const N: usize> ::tcc_core::Service for Ledger<C, N>
 where
     C: Clone,
+    Ledger<C, N>: ::core::marker::Send + ::core::marker::Sync + 'static,
 {
     fn register(self: ::std::sync::Arc<Self>, __registry: &mut ::tcc_core::Registry) {
         #[cfg(feature = "booking")]
@@ -188,6 +196,7 @@ impl<'t> LedgerStub<'t> {
 impl<C: Clock, const N: usize> ::tcc_core::Participant for Ledger<C, N>
 where
     C: Clone,
+    Ledger<C, N>: ::core::marker::Send + ::core::marker::Sync + 'static,
 {
     const NAME: &'static ::core::primitive::str = "ledger";
     type Stub<'t> = LedgerStub<'t>;

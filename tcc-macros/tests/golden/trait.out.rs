@@ -141,7 +141,7 @@ impl<__S: Wallet> ::tcc_core::Handler<WalletSendStatement> for WalletService<__S
 }
 /// The participant `wallet`, as transactions call it: `tx.on::<WalletClient>()`. [`Wallet`] is what serves it.
 #[allow(dead_code, unreachable_pub)]
-pub(crate) enum WalletClient {}
+pub(crate) struct WalletClient;
 /// A [`Wallet`] as a participant that can be registered: made by [`WalletClient::serve`].
 #[allow(dead_code, unreachable_pub)]
 pub(crate) struct WalletService<S>(::std::sync::Arc<S>);

@@ -60,7 +60,7 @@ impl<__S: Mail> shop::tcc::Handler<MailSend> for MailService<__S> {
 #[cfg(feature = "mail")]
 /// The participant `mail`, as transactions call it: `tx.on::<MailClient>()`. [`Mail`] is what serves it.
 #[allow(dead_code, unreachable_pub)]
-pub enum MailClient {}
+pub struct MailClient;
 #[cfg(feature = "mail")]
 /// A [`Mail`] as a participant that can be registered: made by [`MailClient::serve`].
 #[allow(dead_code, unreachable_pub)]

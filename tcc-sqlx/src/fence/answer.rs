@@ -1,5 +1,6 @@
 //! The two kinds of answers that a fenced body may give.
 
+use tcc_core::store::BoxError;
 use tcc_core::{Payload, SettleError, TryFailure};
 
 use super::FenceError;
@@ -14,7 +15,7 @@ use super::FenceError;
 pub trait Answer<T>: sealed::Parts<T> {}
 
 pub(crate) mod sealed {
-    use super::FenceError;
+    use super::{BoxError, FenceError};
 
     pub trait Parts<T>: Sized {
         /// Whether it answers a try.
@@ -40,6 +41,9 @@ pub(crate) mod sealed {
 
         /// The fence could not be asked.
         fn unknown(error: FenceError) -> Self;
+
+        /// The same answer; if it is unknown, why is told in another way.
+        fn retold(self, told: impl FnOnce(BoxError) -> BoxError) -> Self;
     }
 }
 
@@ -79,6 +83,13 @@ impl<T: Payload, X: Payload> sealed::Parts<T> for TryFailure<X> {
     fn unknown(error: FenceError) -> Self {
         error.into()
     }
+
+    fn retold(self, told: impl FnOnce(BoxError) -> BoxError) -> Self {
+        match self {
+            Self::Unknown(error) => Self::Unknown(told(error)),
+            other => other,
+        }
+    }
 }
 
 impl Answer<()> for SettleError {}
@@ -115,5 +126,12 @@ impl sealed::Parts<()> for SettleError {
 
     fn unknown(error: FenceError) -> Self {
         error.into()
+    }
+
+    fn retold(self, told: impl FnOnce(BoxError) -> BoxError) -> Self {
+        match self {
+            Self::Later(error) => Self::Later(told(error)),
+            other => other,
+        }
     }
 }

@@ -12,11 +12,12 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use tcc_core::protocol::{ActionName, BranchKey, Phase};
+use tcc_core::store::BoxError;
 
 use crate::plain::plain;
 
 pub use answer::Answer;
-pub(crate) use table::{Fresh, Known, LOST, Row, fresh, known, purged};
+pub(crate) use table::{Fresh, Known, LOST, Row, fresh, known, own, purged};
 
 /// Gives [`Branch`](tcc_core::Branch) the method `cx.fenced(&pool, async |db| …)`, for the pools of each database.
 ///
@@ -82,8 +83,19 @@ pub trait Fenced<Pool> {
     /// - Any other error, a panic, and a future that is dropped roll everything back, the row included. An error of the
     ///   fence itself is such an error too: unknown, or later.
     ///
-    /// Call it once per phase and database, and use only the connection it gives: another one of the same database
-    /// waits for this one. Leave the transaction open: what the body commits is no longer guarded.
+    /// Call it once per phase and database: a second call has no effect, and is an error ([`FenceError::Twice`]).
+    ///
+    /// In the body use only the connection it gives. Another one of the same database, as of the pool, waits for this one
+    /// (SQLite), until the call is out of time or the database gives up ([`FenceError::OtherConnection`]); and what is done
+    /// through it is **not guarded**: a statement that still waits when the call is dropped may run right after, and is
+    /// rolled back by nobody. A body that is dropped is logged by `tracing::warn`.
+    ///
+    /// Leave the transaction open ([`FenceError::Ended`]): what the body commits is no longer guarded, and a repeat finds
+    /// it done.
+    ///
+    /// The phase is told from the type of the answer. As a method's last expression it has that of the method; if more
+    /// code follows, say which it is, since a `?` alone would leave it open (E0283, "type annotations needed"):
+    /// `let done: Settled = cx.fenced(..).await; done?;`.
     async fn fenced<T, E, F>(&self, pool: &Pool, body: F) -> Result<T, E>
     where
         E: Answer<T>,
@@ -124,9 +136,9 @@ pub enum Gate<T, E, Mark> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FenceError {
-    /// The table is not there.
+    /// The table is not there, or was made by an older version of this crate.
     #[error(
-        "the table tcc_fence is missing in this participant's database: \
+        "the table tcc_fence is missing in this participant's database, or is of an older version: \
          call `SqliteFence::new(pool).migrate().await` before the coordinator starts"
     )]
     MissingTable(sqlx::Error),
@@ -162,6 +174,41 @@ pub enum FenceError {
         key: BranchKey,
         /// The phase of the call.
         phase: &'static str,
+    },
+    /// A handler has called `fenced` or `fence` again in the same phase, on the same database. Only the first call had an
+    /// effect. Repeats of the phase end like this as well: each of them makes both calls.
+    #[error(
+        "`fenced` was called twice in this {phase} of {action} (branch {key}): put both into one body; \
+         the second had no effect"
+    )]
+    Twice {
+        /// Of which branch.
+        key: BranchKey,
+        /// Its action.
+        action: ActionName,
+        /// The phase of the call.
+        phase: &'static str,
+    },
+    /// The body ended the transaction.
+    #[error(
+        "the body of branch {key} ended the fence's transaction: leave COMMIT and ROLLBACK to it; \
+         what it committed is unguarded"
+    )]
+    Ended {
+        /// Of which branch.
+        key: BranchKey,
+    },
+    /// The body waited for a connection, or for one to let go of the database, and its own is what they wait for.
+    #[error(
+        "the body of branch {key} could not use the database: \
+         does it use the pool instead of the connection that it was given?"
+    )]
+    OtherConnection {
+        /// Of which branch.
+        key: BranchKey,
+        /// What the body was told.
+        #[source]
+        source: BoxError,
     },
     /// A row that no version of this crate has written.
     #[error("the fence's row of branch {key} is damaged: {why}")]

@@ -12,6 +12,8 @@ pub(crate) struct Row {
     pub(crate) output: Option<String>,
     /// What was refused, as JSON.
     pub(crate) refusal: Option<String>,
+    /// The delivery that came last of the phase that the state is of; rows of version 1 of the table have none.
+    pub(crate) delivery: Option<String>,
 }
 
 /// What a phase does for which no row was found; it has just written [`Fresh::state`].
@@ -85,6 +87,17 @@ pub(crate) fn known(phase: Phase, state: FenceState) -> Known {
     }
 }
 
+/// Whether it was this phase that has brought the branch to this state: then a phase that comes is a repeat, or a second
+/// call by the same handler.
+pub(crate) fn own(phase: Phase, state: FenceState) -> bool {
+    match state {
+        FenceState::Tried => phase == Phase::Try,
+        FenceState::Confirmed => phase == Phase::Confirm,
+        FenceState::Cancelled => phase == Phase::Cancel,
+        FenceState::Refused { phase: refused } => phase == refused,
+    }
+}
+
 /// What a phase does whose branch has no row, and is older than the horizon: its row was final, and is purged. `None`: a try,
 /// which has no effect, and whose coordinator is told why; for one that is alive, only a clock that is behind explains it.
 pub(crate) fn purged(phase: Phase) -> Option<Known> {
@@ -95,4 +108,5 @@ pub(crate) fn purged(phase: Phase) -> Option<Known> {
 }
 
 /// Why a confirm without a row is refused.
-pub(crate) const LOST: &str = "its try was lost: the participant's database knows nothing of this branch";
+pub(crate) const LOST: &str = "its try was lost: the participant's database knows nothing of this branch; \
+                               or its try did not go through `fenced` on this database";

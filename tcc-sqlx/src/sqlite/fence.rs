@@ -1,15 +1,17 @@
 //! `cx.fenced` and `cx.fence` over SQLite.
 
+use std::error::Error;
 use std::time::Duration;
 
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use tcc_core::Branch;
 use tcc_core::protocol::{BranchKey, Phase};
+use tcc_core::store::BoxError;
 
 use crate::fence::{
     Answer, Fence, FenceError, FenceState, Fenced, Fresh, Gate, Known, LOST, Row, fresh, from_millis, known,
-    phase_name, purged, to_millis,
+    own, phase_name, purged, to_millis,
 };
 
 impl Fenced<SqlitePool> for Branch {
@@ -35,16 +37,22 @@ impl Fenced<SqlitePool> for Branch {
         let kept = async {
             // A refusal undoes the effect and keeps the row.
             execute(key, &mut tx, "SAVEPOINT tcc_effect").await?;
+            let under_way = UnderWay(self);
             let answer = body(&mut tx).await;
+            std::mem::forget(under_way);
             match &answer {
                 Ok(_) => {}
                 Err(error) if error.refusal().is_some() => {
-                    execute(key, &mut tx, "ROLLBACK TO tcc_effect").await?;
+                    end_effect(key, &mut tx, "ROLLBACK TO tcc_effect").await?;
                 }
-                Err(_) => return Ok(Err(answer)),
+                Err(_) => {
+                    return Ok(
+                        Err(answer.map_err(|error| error.retold(|error| told_of_waiting(key, error)))),
+                    );
+                }
             }
             // It fails if the body has ended the transaction, or SQLite has: then the row is not there, or not alone.
-            execute(key, &mut tx, "RELEASE tcc_effect").await?;
+            end_effect(key, &mut tx, "RELEASE tcc_effect").await?;
             mark.answered(&mut tx, &answer).await?;
             Ok(Ok(answer))
         }
@@ -61,6 +69,62 @@ impl Fenced<SqlitePool> for Branch {
             }
         }
     }
+}
+
+/// A body under way. Dropped, it has not come to its end.
+struct UnderWay<'a>(&'a Branch);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // A panic tells of itself.
+        if !std::thread::panicking() {
+            let cx = self.0;
+            tracing::warn!(
+                branch = %cx.key(), action = %cx.action(), phase = phase_name(cx.phase()),
+                "a fenced body was dropped before it ended, and is rolled back: was its call out of time? does the body \
+                 use the pool instead of the connection that it was given?"
+            );
+        }
+    }
+}
+
+/// The error of a body; if it could not get at the database, with the likely cause: while it runs, its own connection is
+/// the one that may write.
+fn told_of_waiting(key: BranchKey, error: BoxError) -> BoxError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(waited) {
+            break;
+        }
+        cause = error.source();
+    }
+    let has_waited = cause.is_some();
+    if has_waited { FenceError::OtherConnection { key, source: error }.into() } else { error }
+}
+
+/// Whether a connection was waited for in vain, or the write lock.
+fn waited(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => {
+            // SQLITE_BUSY, SQLITE_LOCKED; what is above the lowest byte says more of each.
+            let code = error.code().and_then(|code| code.parse::<u32>().ok());
+            code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+        }
+        _ => false,
+    }
+}
+
+/// Ends the savepoint around the effect; it is gone if its transaction is.
+async fn end_effect(key: BranchKey, db: &mut SqliteConnection, sql: &'static str) -> Result<(), FenceError> {
+    execute(key, db, sql).await.map_err(|error| match &error {
+        FenceError::Database { error: said, .. }
+            if said.as_database_error().is_some_and(|said| said.message().contains("no such savepoint")) =>
+        {
+            FenceError::Ended { key }
+        }
+        _ => error,
+    })
 }
 
 /// Begins a transaction that holds the write lock from its start.
@@ -128,16 +192,29 @@ impl Fence<SqliteConnection> for Branch {
         }
         let row = find(key, db).await?;
         let todo = match &row {
+            Some(row) if own(phase, row.state) => {
+                if row.delivery == Some(self.delivery().to_string()) {
+                    return Err(FenceError::Twice {
+                        key,
+                        action: self.action().clone(),
+                        phase: phase_name(phase),
+                    });
+                }
+                // A repeat leaves its name too: if its handler calls twice, it is told so like the first.
+                name(self, db).await?;
+                known(phase, row.state)
+            }
             Some(row) => known(phase, row.state),
             None => match purged(phase) {
                 Some(todo) => todo,
                 None => return Err(before_horizon(self, db).await),
             },
         };
-        let row = row.unwrap_or(Row { state: FenceState::Cancelled, output: None, refusal: None });
+        let row =
+            row.unwrap_or(Row { state: FenceState::Cancelled, output: None, refusal: None, delivery: None });
         Ok(match todo {
             Known::Run(state) => {
-                set_state(key, db, state).await?;
+                set_state(self, db, state).await?;
                 Gate::Run(SqliteMark { key, phase })
             }
             Known::FirstOutput => Gate::Answer(kept(key, row.output.as_deref())),
@@ -145,7 +222,7 @@ impl Fence<SqliteConnection> for Branch {
             Known::TooLate => Gate::Answer(Err(E::too_late())),
             Known::Skip => Gate::Answer(kept(key, None)),
             Known::Mark => {
-                set_state(key, db, FenceState::Cancelled).await?;
+                set_state(self, db, FenceState::Cancelled).await?;
                 Gate::Answer(kept(key, None))
             }
             Known::Contradicts(why) => Gate::Answer(Err(E::contradicts(why))),
@@ -206,8 +283,8 @@ async fn insert(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Re
     let key = cx.key();
     let (state, refused_in) = columns(state);
     sqlx::query(
-        "INSERT INTO tcc_fence (tx, branch, action, state, refused_in, on_confirm, begun_ms, run) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM tcc_fence_horizon \
+        "INSERT INTO tcc_fence (tx, branch, action, state, refused_in, on_confirm, begun_ms, run, delivery) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM tcc_fence_horizon \
          WHERE ?6 OR ?7 >= tcc_fence_horizon.begun_ms \
          ON CONFLICT (tx, branch, run) DO NOTHING",
     )
@@ -219,6 +296,7 @@ async fn insert(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Re
     .bind(cx.is_on_confirm())
     .bind(to_millis(cx.begun()))
     .bind(run_text(key))
+    .bind(cx.delivery().to_string())
     .execute(db)
     .await
     .map(|done| done.rows_affected() == 1)
@@ -238,9 +316,9 @@ async fn before_horizon(cx: &Branch, db: &mut SqliteConnection) -> FenceError {
 }
 
 async fn find(key: BranchKey, db: &mut SqliteConnection) -> Result<Option<Row>, FenceError> {
-    type Columns = (String, Option<String>, Option<String>, Option<String>);
+    type Columns = (String, Option<String>, Option<String>, Option<String>, Option<String>);
     let row: Option<Columns> = sqlx::query_as(
-        "SELECT state, refused_in, output, refusal FROM tcc_fence WHERE tx = ? AND branch = ? AND run = ?",
+        "SELECT state, refused_in, output, refusal, delivery FROM tcc_fence WHERE tx = ? AND branch = ? AND run = ?",
     )
     .bind(key.tx.to_string())
     .bind(i64::from(key.branch.number()))
@@ -248,21 +326,30 @@ async fn find(key: BranchKey, db: &mut SqliteConnection) -> Result<Option<Row>, 
     .fetch_optional(db)
     .await
     .map_err(|error| explain(key, error))?;
-    row.map(|(state, refused_in, output, refusal)| {
+    row.map(|(state, refused_in, output, refusal, delivery)| {
         let state = parse_state(&state, refused_in.as_deref())
             .ok_or(FenceError::Damaged { key, why: "its state is not known" })?;
-        Ok(Row { state, output, refusal })
+        Ok(Row { state, output, refusal, delivery })
     })
     .transpose()
 }
 
-async fn set_state(key: BranchKey, db: &mut SqliteConnection, state: FenceState) -> Result<(), FenceError> {
+async fn set_state(cx: &Branch, db: &mut SqliteConnection, state: FenceState) -> Result<(), FenceError> {
     let (state, refused_in) = columns(state);
-    let query =
-        sqlx::query("UPDATE tcc_fence SET state = ?, refused_in = ? WHERE tx = ? AND branch = ? AND run = ?")
-            .bind(state)
-            .bind(refused_in);
-    one_row(key, query, db).await
+    let query = sqlx::query(
+        "UPDATE tcc_fence SET state = ?, refused_in = ?, delivery = ? WHERE tx = ? AND branch = ? AND run = ?",
+    )
+    .bind(state)
+    .bind(refused_in)
+    .bind(cx.delivery().to_string());
+    one_row(cx.key(), query, db).await
+}
+
+/// Names a delivery as the one that came last.
+async fn name(cx: &Branch, db: &mut SqliteConnection) -> Result<(), FenceError> {
+    let query = sqlx::query("UPDATE tcc_fence SET delivery = ? WHERE tx = ? AND branch = ? AND run = ?")
+        .bind(cx.delivery().to_string());
+    one_row(cx.key(), query, db).await
 }
 
 async fn keep_output(key: BranchKey, db: &mut SqliteConnection, output: &str) -> Result<(), FenceError> {
@@ -338,7 +425,11 @@ pub(super) fn parse_state(state: &str, refused_in: Option<&str>) -> Option<Fence
 
 /// An error of the database, in the user's words where she can mend it.
 fn explain(key: BranchKey, error: sqlx::Error) -> FenceError {
-    let missing =
-        error.as_database_error().is_some_and(|error| error.message().contains("no such table: tcc_fence"));
+    let missing = error.as_database_error().is_some_and(|error| {
+        let message = error.message();
+        message.contains("no such table: tcc_fence")
+            || message.contains("table tcc_fence has no column")
+            || message.contains("no such column: delivery")
+    });
     if missing { FenceError::MissingTable(error) } else { FenceError::Database { key, error } }
 }

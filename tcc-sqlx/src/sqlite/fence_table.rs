@@ -167,7 +167,8 @@ impl SqliteFence {
     /// `age` must be longer than any transaction and any lingering call takes; an hour is a good choice.
     ///
     /// # Errors
-    /// What the database or the store said. What was found before is finished all the same.
+    /// What the database or the store said. What was found before is finished all the same. A log that can't be read is no
+    /// error: its transaction is taken for unfinished.
     pub async fn compare(
         &self,
         store: &(impl StatusStore + ?Sized),
@@ -220,7 +221,13 @@ async fn needed(
     key: BranchKey,
 ) -> Result<bool, StoreError> {
     for group in groups {
-        if let Some(log) = store.read(group, key.tx).await? {
+        let log = match store.read(group, key.tx).await {
+            Ok(log) => log,
+            // It is there, and not known to be finished. The pass goes on with the others.
+            Err(StoreError::Corrupt { .. }) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        if let Some(log) = log {
             // What can't be folded may be a newer version's: needed.
             return Ok(fold(&log).map_or(true, |record| match record.status() {
                 Status::Confirmed | Status::Cancelled => false,

@@ -142,6 +142,9 @@ CREATE TABLE tcc_fence_horizon (
     begun_ms INTEGER NOT NULL
 ) STRICT;
 INSERT INTO tcc_fence_horizon VALUES (1, 0);
+", "
+-- The delivery that came last of the phase that the row's state is of: one that finds its own has called `fenced` twice.
+ALTER TABLE tcc_fence ADD COLUMN delivery TEXT;
 "],
 };
 

@@ -78,7 +78,9 @@ async fn a_body_that_ends_the_transaction_is_found_out_and_breaks_no_connection(
                     Ok(Hold { serial: 0 })
                 })
                 .await;
-            let Err(TryFailure::Unknown(_)) = answer else { panic!("{end}: {answer:?}") };
+            let Err(TryFailure::Unknown(error)) = answer else { panic!("{end}: {answer:?}") };
+            let said = "ended the fence's transaction: leave COMMIT and ROLLBACK to it; what it committed is unguarded";
+            assert!(error.to_string().contains(said), "{end}: {error}");
             if end == "COMMIT" {
                 break; // Its own row is there now, by its own doing.
             }
@@ -175,7 +177,9 @@ async fn the_lower_step_leaves_the_transaction_to_the_user() {
     }
     let cx = call(1, Phase::Try);
     assert_eq!(reserve(&it, &cx).await.unwrap(), Hold { serial: 1 });
-    assert_eq!(reserve(&it, &cx).await.unwrap(), Hold { serial: 1 });
+    let Err(TryFailure::Unknown(twice)) = reserve(&it, &cx).await else { panic!("the same delivery") };
+    assert!(matches!(twice.downcast_ref(), Some(FenceError::Twice { .. })), "{twice}");
+    assert_eq!(reserve(&it, &cx.redelivered()).await.unwrap(), Hold { serial: 1 });
     it.release(&call(1, Phase::Cancel), 0).await.unwrap();
     too_late(reserve(&it, &cx).await);
 }

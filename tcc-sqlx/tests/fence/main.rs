@@ -4,3 +4,5 @@ mod bodies;
 mod phases;
 mod purging;
 mod rig;
+mod twice;
+mod waits;

@@ -59,7 +59,7 @@ async fn peers_14_a_try_after_its_cancel_is_an_error() {
 async fn a_confirm_without_a_try_is_refused_and_keeps_the_try_from_coming_later() {
     let it = Inventory::new(5).await;
     let why = refused(it.ship(&call(1, Phase::Confirm), 2).await);
-    assert!(why.contains("lost"), "{why}");
+    assert!(why.contains("lost") && why.contains("did not go through `fenced` on this database"), "{why}");
     too_late(it.reserve(&call(1, Phase::Try), 2).await);
     assert_eq!(refused(it.ship(&call(1, Phase::Confirm), 2).await), why);
     assert_eq!(refused(it.release(&call(1, Phase::Cancel), 2).await), why);
@@ -73,12 +73,12 @@ async fn a_refused_try_is_undone_stays_refused_and_is_cancelled_all_the_same() {
         Err(TryFailure::Refused(short)) => short,
         other => panic!("{other:?}"),
     };
-    let cx = call(1, Phase::Try);
-    assert_eq!(says(it.reserve(&cx, 6).await), Short { available: 5 });
+    let cx = || call(1, Phase::Try);
+    assert_eq!(says(it.reserve(&cx(), 6).await), Short { available: 5 });
     assert_eq!(it.stock().await, (5, 0, 0), "its effect is rolled back");
     sqlx::query("UPDATE stock SET available = 50").execute(&it.db).await.unwrap();
     assert_eq!(
-        says(it.reserve(&cx, 6).await),
+        says(it.reserve(&cx(), 6).await),
         Short { available: 5 },
         "the first refusal, though there is enough now"
     );
@@ -86,7 +86,7 @@ async fn a_refused_try_is_undone_stays_refused_and_is_cancelled_all_the_same() {
     assert!(refused(it.ship(&call(1, Phase::Confirm), 6).await).contains("refused"));
     it.release(&call(1, Phase::Cancel), 6).await.unwrap();
     it.release(&call(1, Phase::Cancel), 6).await.unwrap();
-    too_late(it.reserve(&cx, 6).await);
+    too_late(it.reserve(&cx(), 6).await);
     assert_eq!((it.stock().await, it.runs()), ((50, 0, 0), 1));
 }
 
@@ -110,7 +110,7 @@ async fn an_on_confirm_branch_runs_without_a_try() {
     let it = Inventory::new(5).await;
     let confirm = call(1, Phase::Confirm).with_on_confirm(true);
     it.ship(&confirm, 2).await.unwrap();
-    it.ship(&confirm, 2).await.unwrap();
+    it.ship(&confirm.redelivered(), 2).await.unwrap();
     assert_eq!(it.runs(), 1);
     assert!(
         refused(it.release(&call(1, Phase::Cancel).with_on_confirm(true), 2).await).contains("confirmed")

@@ -167,7 +167,7 @@ async fn an_on_confirm_branch_older_than_the_horizon_still_runs_once() {
     let confirm = begun(1, Phase::Confirm, 1_000).with_on_confirm(true);
     it.ship(&confirm, 1).await.unwrap();
     fence.purge(at(2_000), 10).await.unwrap();
-    it.ship(&confirm, 1).await.unwrap();
+    it.ship(&confirm.redelivered(), 1).await.unwrap();
     assert_eq!(it.runs(), 1);
 }
 

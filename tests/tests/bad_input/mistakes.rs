@@ -95,7 +95,7 @@ async fn a_participant_that_is_not_registered() {
     said(
         "a participant that is not registered",
         error,
-        &["no participant", "inventory.reserve", "register it"],
+        &["no participant", "inventory.reserve", "register it, or a client of it"],
     );
 }
 

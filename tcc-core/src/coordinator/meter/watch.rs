@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Shows the group's gauges until the coordinator closes or its last handle is gone; if there is anybody to see them.
 pub(in crate::coordinator) fn watch(shared: &Arc<Shared>) {
     if shared.meter.is_on() {
-        shared.tasks.spawn_untracked(run(Arc::downgrade(shared)));
+        shared.tasks.spawn_background(run(Arc::downgrade(shared)));
     }
 }
 

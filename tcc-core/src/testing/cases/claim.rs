@@ -45,7 +45,7 @@ const FAIR: Promise = Promise::new(
     "what is due is claimed, however much is leased",
     "a lease moves a log back in the due index; never scan a page of leased logs and give up",
 );
-const NEXT: Promise = Promise::new(
+pub(super) const NEXT: Promise = Promise::new(
     "a claim says when the next log is due beside those it hands out: None if there is none, ZERO if more are due \
      already, else how long",
     "look at the first log of the due index that was not just claimed; leased ones of other claims count",

@@ -1,6 +1,9 @@
 //! When a log is due.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use crate::store::{Append, Due, DueAge, Retain, Select};
 use crate::testing::suite::{Broken, HOUR, Promise, Suite};
@@ -25,6 +28,11 @@ const FAR: Promise = Promise::new(
     "a time may be zero, shorter than a tick of the store's clock, or years away",
     "compute due times with room for years (64 bits of milliseconds); round up what is shorter than a tick, and let \
      no time of zero become an error",
+);
+
+const LONGEST: Promise = Promise::new(
+    "the longest time there is, Duration::MAX, is further away than ten years: it is no error, no panic, and not at once",
+    "add times with saturating_add or checked_add, never with `now + wait`, and bound them by what the store can hold",
 );
 
 /// A begin that names no time is due at once.
@@ -109,4 +117,46 @@ pub(crate) async fn near_and_far_times_are_taken(s: &Suite) -> Result<(), Broken
     let next = claimed.next_due;
     let about = next.is_some_and(|next| next <= years && next > years - HOUR);
     FAR.holds(about, || format!("what is due in ten years is due next in {next:?}"))
+}
+
+/// Whoever sums up times without looking overflows.
+pub(crate) async fn the_longest_times_are_taken(s: &Suite) -> Result<(), Broken> {
+    let told = AssertUnwindSafe(longest(s)).catch_unwind().await;
+    told.unwrap_or_else(|_| Err(LONGEST.broken("the store panicked; the message is above")))
+}
+
+async fn longest(s: &Suite) -> Result<(), Broken> {
+    let far = |what: &str, wait: Option<Duration>| {
+        let right = wait.is_some_and(|wait| wait > 10 * 365 * 24 * HOUR);
+        LONGEST.holds(right, || format!("{what}: {wait:?} where more than ten years was expected"))
+    };
+    let due = Due::In(Duration::MAX);
+    let waiting = s.first(due);
+    LONGEST.ok("an append that is due in Duration::MAX", s.store().append(&waiting).await)?;
+    let put_off = s.begin(Due::Keep).await?;
+    let putting_off = Append { due, ..s.next_write(&put_off) };
+    LONGEST.ok("an append that puts off by Duration::MAX", s.store().append(&putting_off).await)?;
+    let retain = Due::Never { retain: Retain::For(Duration::MAX) };
+    let finished = s.first(retain);
+    LONGEST.ok("an append that is kept for Duration::MAX", s.store().append(&finished).await)?;
+
+    let listed = s.listed(Select::Unfinished, 10).await?;
+    LONGEST.equal("logs listed", &listed.items.len(), &2)?;
+    for item in &listed.items {
+        let wait = if let DueAge::In(wait) = item.due { Some(wait) } else { None };
+        far("a log due in Duration::MAX is listed as due in", wait)?;
+    }
+    far("the next is due in", s.claimed(HOUR, 10).await?.next_due)?;
+    LONGEST.ok("sweep", s.store().sweep(1_000).await)?;
+    let kept = s.read(finished.id).await?;
+    LONGEST.log("a log kept for Duration::MAX", kept.as_ref(), &[finished.entry], 1)?;
+
+    let leased = s.begin(Due::Keep).await?;
+    let claim = s.claim(Duration::MAX, 10);
+    let claimed = LONGEST.ok("a claim for Duration::MAX", s.store().claim(&claim).await)?;
+    let ids: Vec<_> = claimed.logs.iter().map(|(id, _)| *id).collect();
+    LONGEST.equal("what is due", &ids, &vec![leased.id])?;
+    let again = s.claimed(HOUR, 10).await?;
+    LONGEST.equal("what is due beside a lease of Duration::MAX", &again.logs.len(), &0)?;
+    far("the next is due in", again.next_due)
 }

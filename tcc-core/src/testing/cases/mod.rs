@@ -51,7 +51,8 @@ macro_rules! __store_cases {
                 keep_keeps_the_due_time
                 in_moves_the_due_time
                 never_is_not_due
-                near_and_far_times_are_taken;
+                near_and_far_times_are_taken
+                the_longest_times_are_taken;
             claim:
                 claim_takes_nothing_before_it_is_due
                 claim_takes_the_most_overdue_first

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::slice::from_ref;
 use std::time::Duration;
 
+use super::claim::NEXT;
 use crate::protocol::{Group, Position};
 use crate::store::{Append, Claim, Due, Retain, Select};
 use crate::testing::suite::{Broken, HOUR, Promise, SOON, Suite};
@@ -172,6 +173,13 @@ pub(crate) async fn reopen_keeps_all(s: &Suite) -> Result<(), Broken> {
 
 /// One id in two groups is two transactions.
 pub(crate) async fn groups_are_apart(s: &Suite) -> Result<(), Broken> {
+    // While one group is empty: what is told wrongly now has nothing to do with groups.
+    let alone = Append { group: s.other_group(), ..s.first(Due::Keep) };
+    s.put(&alone).await?;
+    let claim = Claim { group: s.other_group(), ..s.claim(2 * HOUR, 10) };
+    let claimed = NEXT.ok("claim", s.store().claim(&claim).await)?;
+    NEXT.equal("the next beside the only one", &claimed.next_due, &None)?;
+
     let here = s.begin(Due::Keep).await?;
     let there = Append { group: s.other_group(), ..s.write(here.id, Position::START) };
     let there = Append { due: Due::In(Duration::ZERO), ..there };

@@ -24,7 +24,9 @@ use subject::{Start, Traits};
 
 /// What a participant's author gives the suite: her service, what it is to be asked, and what her data say.
 ///
-/// The example is in [`testing`](crate::testing#an-action-of-ones-own-proved).
+/// The example is in [`testing`](crate::testing#an-action-of-ones-own-proved). Where the suite is in `tests/`, outside of
+/// the service's crate, make the method `pub`, and the types of what it takes and answers: the action's type is as visible
+/// as its method, and a private one can't stand here (E0446, E0603).
 pub trait ParticipantFixture: Send + Sync + 'static {
     /// The action under test. An `#[on_confirm]` action has no try, so the cases about tries pass of themselves.
     type Action: ActionType;

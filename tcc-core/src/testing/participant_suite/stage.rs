@@ -216,7 +216,7 @@ impl<'s> Stage<'s> {
 
     /// Lets others ask for the same until one is refused. They, and the last, which has been refused.
     pub(super) async fn run_out(&mut self) -> Result<(Vec<Branch>, Branch), Broken> {
-        const RUNS_OUT: Promise = Promise::new(
+        const RUNS_OUT: Promise = Promise::of_fixture(
             "what `request` asks for runs out after 100 others at most",
             "let `start` give less, or let `request` ask for more; if a refusal depends on the request alone, say \
              `const RUNS_OUT: bool = false`",
@@ -241,7 +241,7 @@ impl<'s> Stage<'s> {
                     return Ok((had, other));
                 }
                 Answer::TooLate | Answer::Unknown(_) => {
-                    return Err(self.broken(&REQUEST, "done, or refused, was expected"));
+                    return Err(self.broken(&REQUEST, &format!("expected done, or refused, got {answer}")));
                 }
             }
         }
@@ -259,7 +259,7 @@ impl<'s> Stage<'s> {
         let mut seen = vec![self.now.clone()];
         for branch in branches {
             let answer = self.say(branch, phase).await?;
-            self.holds(promise, matches!(answer, Answer::Done(_)), || "the last call is not done".into())?;
+            self.done(promise, &answer)?;
             seen.push(self.now.clone());
         }
         let alike = self.same(&seen[0], &seen[1]) == self.same(&seen[1], &seen[2]);
@@ -297,6 +297,11 @@ impl<'s> Stage<'s> {
         if holds { Ok(()) } else { Err(self.broken(promise, &found())) }
     }
 
+    /// Whether a call was done.
+    pub(super) fn done(&self, promise: &Promise, answer: &Answer) -> Result<(), Broken> {
+        self.holds(promise, matches!(answer, Answer::Done(_)), || format!("expected done, got {answer}"))
+    }
+
     /// With the story.
     pub(super) fn broken(&self, promise: &Promise, found: &str) -> Broken {
         let mut story = format!("{found}\n    at first\n       {}", self.first);
@@ -317,7 +322,7 @@ impl<'s> Stage<'s> {
         let Cell { wanted, effect, row, promise } = cell(branch.kind, phase, branch.row);
         let promise = self.promise.unwrap_or(promise);
         self.holds(promise, branch.is(wanted, answer), || {
-            format!("the last answer is not what was expected: {}", wanted.describe())
+            format!("expected {}, got {answer}", wanted.describe())
         })?;
         match effect {
             Effect::Nothing => self.holds(promise, self.same(before, &self.now), || {

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{ToTokens, format_ident};
+use quote::{ToTokens, format_ident, quote};
 use syn::spanned::Spanned;
 use syn::{Attribute, LitInt, Type};
 
-use super::check::{Params, return_span};
-use super::{Action, Kind, Param, Phases, Returns, Settle, Upcast};
+use super::check::{Params, is_settled, return_span};
+use super::{Action, Given, Kind, Param, Phases, Returns, Settle, Upcast};
 use crate::args::{self, Args, check_name};
 use crate::diagnostics::{Diagnostics, nearest};
 use crate::model::form::{Form, inside_option};
-use crate::syntax::{Block, Function, camel, plain, show};
+use crate::syntax::{Block, Function, borrows, camel, mentions, plain, show};
 
 /// Reads all actions of a block.
 pub(super) fn read(
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         let params = self.check(method, &form);
         let returns = self.has_return_type(method, &form);
         let is_sound = params.is_some() && returns;
-        self.finish(method, args, params, is_sound, Phases::OnConfirm)
+        self.finish(method, args, params, is_sound, Phases::OnConfirm { is_settled: is_settled(method) })
     }
 
     /// What all actions have in common.
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
             }
         };
         self.check_unique(method, &name, version, None);
-        let no_output = matches!(phases, Phases::OnConfirm);
+        let no_output = matches!(phases, Phases::OnConfirm { .. });
         let upcasts = written.into_iter().filter_map(|upcast| {
             self.check_unique(method, &name, upcast.version, Some(&upcast.at));
             self.upcast(method, version, upcast, no_output)
@@ -263,7 +263,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The method that confirms or cancels.
-    fn settle(&mut self, name: &Ident, action: &Function, tried: &Form, cancels: bool) -> Option<Settle> {
+    fn settle(
+        &mut self,
+        name: &Ident,
+        action: &Function,
+        tried: &Form,
+        cancels: bool,
+    ) -> Option<Box<Settle>> {
         let form = Form::of_settle(name, action, tried, cancels);
         let Some(method) = self.block.methods().find(|method| method.sig.ident == *name) else {
             let all = self.block.methods().map(|method| plain(&method.sig.ident)).collect::<Vec<_>>();
@@ -294,13 +300,29 @@ impl<'a> Reader<'a> {
         if !self.has_return_type(method, &form) {
             return None;
         }
-        Some(Settle {
+        let asked = action.typed_params().nth(1).map(|param| param.ty.to_token_stream());
+        let same = match &form.output {
+            Some(expected) if cancels => Some(quote!(Option<#expected>)),
+            expected => expected.clone(),
+        };
+        Some(Box::new(Settle {
             method: name.clone(),
             cx: params.cx,
-            request: params.request.span(),
-            output: output.span(),
+            request: self.taken(asked, &params.request),
+            output: self.taken(same, output),
             returns: return_span(method),
-        })
+            is_settled: is_settled(method),
+        }))
+    }
+
+    /// A payload as a method takes it, where the try's is `same`, if that is known.
+    fn taken(&self, same: Option<TokenStream>, written: &Type) -> Given {
+        let ty = self.without_self(written);
+        let is_same = same.is_some_and(|same| self.without_self(same).to_string() == ty.to_string());
+        // Left to rustc: what can't be written elsewhere, and a pointer, which may take what is not of its type.
+        let odd = ["impl", "_", "Self", "dyn", "Box", "Rc", "Arc"];
+        let is_plain = !borrows(written) && !mentions(ty.clone(), &|word| odd.iter().any(|odd| word == odd));
+        Given { span: written.span(), otherwise: (!is_same && is_plain).then_some(ty) }
     }
 
     /// Whether an `Option` is missing from a cancel, or too much in a confirm. Aliases are left to rustc.

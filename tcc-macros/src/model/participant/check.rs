@@ -188,6 +188,15 @@ fn param_name(pat: &Pat) -> Ident {
     }
 }
 
+/// Whether it returns `Settled`, word for word.
+pub(super) fn is_settled(method: &Function) -> bool {
+    match &method.sig.output {
+        ReturnType::Type(_, ty) => matches!(&**ty, Type::Path(path)
+            if path.path.segments.last().is_some_and(|last| last.ident == "Settled" && last.arguments.is_none())),
+        ReturnType::Default => false,
+    }
+}
+
 pub(super) fn return_span(method: &Function) -> Span {
     match &method.sig.output {
         ReturnType::Type(_, ty) => ty.span(),

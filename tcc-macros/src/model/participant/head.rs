@@ -1,7 +1,7 @@
 //! What `#[participant]` stands on.
 
 use proc_macro2::Ident;
-use syn::{GenericParam, ItemImpl, ItemTrait, Type};
+use syn::{Attribute, GenericParam, ItemImpl, ItemTrait, Type};
 
 use super::Kind;
 use crate::diagnostics::Diagnostics;
@@ -47,8 +47,21 @@ fn read_impl(head: &ItemImpl, diagnostics: &mut Diagnostics) -> Option<(Ident, K
         diagnostics.error(&head.self_ty, message);
         return None;
     }
+    if let Some(attr) = head.attrs.iter().find(|attr| names_async_trait(attr)) {
+        let of = show(&head.self_ty);
+        let message = format!(
+            "`#[async_trait]` stands on the `impl` of a trait, not on `impl {of}`: take it away, since `#[participant]` \
+             lets its methods be written as plain `async fn`"
+        );
+        diagnostics.error(attr, message);
+    }
     let kind = Kind::Type { self_ty: head.self_ty.clone(), generics: head.generics.clone() };
     Some((ident, kind))
+}
+
+/// `#[async_trait]`, by whatever path.
+pub(super) fn names_async_trait(attr: &Attribute) -> bool {
+    attr.path().segments.last().is_some_and(|last| last.ident == "async_trait")
 }
 
 fn read_trait(head: &ItemTrait, block: &Block, diagnostics: &mut Diagnostics) -> Option<(Ident, Kind)> {
@@ -57,11 +70,7 @@ fn read_trait(head: &ItemTrait, block: &Block, diagnostics: &mut Diagnostics) ->
         "take it away, here and where `{ident}` is implemented, since `#[participant]` lets its methods be written as \
          plain `async fn`"
     );
-    if let Some(attr) = head
-        .attrs
-        .iter()
-        .find(|attr| attr.path().segments.last().is_some_and(|last| last.ident == "async_trait"))
-    {
+    if let Some(attr) = head.attrs.iter().find(|attr| names_async_trait(attr)) {
         diagnostics.error(attr, format!("a participant's trait is no `#[async_trait]`: {instead}"));
     }
     if block.methods().any(is_async_trait) {
