@@ -9,7 +9,7 @@
 //! | `live` | its log while it is undecided: enlist, decide |
 //! | `write` | one write, until its fate is certain |
 //! | `gather` | the way of all appends to the store |
-//! | `settle` | phase two |
+//! | `settle`, `attempt` | phase two |
 //! | `finish` | tombstones |
 //! | `recovery` | what is due and whoever left it |
 //! | `sweep` | what has expired |
@@ -24,6 +24,7 @@
 //! | `tasks`, `handoff` | work that outlives its caller |
 
 mod alert;
+mod attempt;
 mod backoff;
 mod builder;
 pub(crate) mod call;

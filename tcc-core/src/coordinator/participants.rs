@@ -1,6 +1,6 @@
 //! What a coordinator knows of each participant: how many calls it bears at once, and who waits for it to work again.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

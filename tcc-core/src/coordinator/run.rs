@@ -157,7 +157,8 @@ pub(super) async fn run<T, E: From<TransactionError>>(
     let tx = Tx { live: live.clone() };
     let mut watch = Watch::until(live.deadline);
     let ended = {
-        let body = OPEN.scope(live.id, AssertUnwindSafe(body(&tx)).catch_unwind());
+        // In a box: each of what is put around it would else move the whole of it.
+        let body = OPEN.scope(live.id, AssertUnwindSafe(Box::pin(body(&tx))).catch_unwind());
         tokio::time::timeout_at(live.deadline, watch.over(body)).instrument(span.clone()).await
     };
     if watch.has_blocked() {
@@ -193,7 +194,7 @@ pub(super) async fn run<T, E: From<TransactionError>>(
 
 async fn confirm(live: &Arc<Live>, value: Option<Json>) -> Result<(), TransactionError> {
     // In a task of its own (PEERS 21): a caller that is not polled would hold up participants in the middle of their work.
-    let conclude = live.clone().conclude(Decision::Confirm, None, value);
+    let conclude = Box::pin(live.clone().conclude(Decision::Confirm, None, value));
     match live.shared.tasks.run(conclude).await {
         Some(Ok(Concluded::Confirmed)) => Ok(()),
         Some(Ok(Concluded::Cancelled)) => Err(TransactionError::TimedOut { id: live.id }),
@@ -207,7 +208,7 @@ async fn confirm(live: &Arc<Live>, value: Option<Json>) -> Result<(), Transactio
 
 /// Cancels; the caller's own error is what it gets to see, whatever becomes of this.
 async fn cancel(live: &Arc<Live>, cause: Cause) {
-    let conclude = live.shared.tasks.run(log_cancelled(live.clone(), cause));
+    let conclude = live.shared.tasks.run(Box::pin(log_cancelled(live.clone(), cause)));
     // After that time it goes on without this caller.
     let _ = tokio::time::timeout(CANCEL_WAIT, conclude).await;
 }

@@ -8,21 +8,18 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::Instrument;
 
-use super::call::{NoAnswer, watched_answer};
+use super::attempt::{Answer, Attempt, NotSettled};
 use super::config::SettleOrder;
 use super::finish::{Finish, Message};
-use super::meter::Reply;
 use super::participants::Waiting;
+use super::random;
 use super::shared::{Shared, chain};
-use super::unknown::NotKnown;
 use super::write::Written;
-use super::{random, recovery, trace};
-use crate::participant::{Action, Branch, SettleError};
+use crate::participant::SettleError;
 use crate::protocol::{
     BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan, Position, Record,
-    Settle, Settled, Status, Step, TraceParent, TxId, Verdict,
+    Settle, Settled, Status, Step, TxId, Verdict,
 };
 use crate::store::{Append, Due, Mode, Retain};
 
@@ -62,27 +59,6 @@ pub(super) struct Settling {
     called: bool,
     /// Branches that are not waited for here, and when they are to be asked again.
     later: Vec<(Step, Instant)>,
-}
-
-/// The answer to one attempt at one branch.
-struct Answer {
-    id: BranchId,
-    phase: Decision,
-    /// Which attempt it was, counted from 1 over all coordinators.
-    attempt: u32,
-    /// Whether it was the first one of this coordinator.
-    first: bool,
-    result: Result<(), NotSettled>,
-}
-
-/// Why an attempt settled nothing.
-enum NotSettled {
-    /// The participant's answer, or that there was none.
-    Answer(SettleError),
-    /// No participant here knows the action: another instance may.
-    Unknown(NotKnown),
-    /// It had not its turn when the coordinator closed.
-    Closing,
 }
 
 /// Somebody else has the transaction now.
@@ -231,7 +207,7 @@ impl Settling {
     }
 
     fn take(&mut self, answer: Answer) {
-        let Answer { id, phase, attempt, first, result } = answer;
+        let Answer { id, phase, number, first, result } = answer;
         if first {
             self.first_left -= 1;
         }
@@ -242,7 +218,7 @@ impl Settling {
                 Verdict::Refused(shorten(why))
             }
             Err(NotSettled::Answer(SettleError::Later(error))) => {
-                let delay = self.fail(id, phase, attempt, chain(&*error));
+                let delay = self.fail(id, phase, number, chain(&*error));
                 // What is soon is waited for; the lease is renewed meanwhile. A coordinator that closes waits for nothing.
                 if delay <= self.shared.config.lease / 2 && !self.shared.tasks.closing().is_cancelled() {
                     return self.attempt(id, phase, delay, false);
@@ -252,7 +228,7 @@ impl Settling {
             Err(NotSettled::Unknown(error)) => {
                 self.shared.meter.unknown_action(&error.action, error.version);
                 self.shared.unknown.met(self.id, &error.action, error.version);
-                let delay = self.fail(id, phase, attempt, error.to_string());
+                let delay = self.fail(id, phase, number, error.to_string());
                 // Long enough for all other instances to have looked when it is due, so that they are as quick as this one.
                 let lease = self.shared.config.lease;
                 return self.put_off(id, phase, delay.max(lease + random::up_to(lease)));
@@ -323,28 +299,17 @@ impl Settling {
     fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
         let Some(branch) = self.record.branch(id) else { return };
         let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
-        let attempt = failed.unwrap_or(branch.attempts).saturating_add(1);
-        let call = Call {
+        let number = failed.unwrap_or(branch.attempts).saturating_add(1);
+        let call = Attempt {
             shared: self.shared.clone(),
             key: BranchKey { tx: self.id, branch: id, run: self.record.run() },
             branch: branch.clone(),
             begun_ms: self.record.begun_ms(),
             traceparent: self.record.traceparent(),
             phase,
-            attempt,
+            number,
         };
-        self.calls.push(Box::pin(async move {
-            if !delay.is_zero() {
-                tokio::select! {
-                    () = tokio::time::sleep(delay) => {}
-                    () = call.participant_works() => {}
-                    () = call.shared.tasks.closing().cancelled() => {
-                        return Answer { id, phase, attempt, first, result: Err(NotSettled::Closing) };
-                    }
-                }
-            }
-            Answer { id, phase, attempt, first, result: call.make().await }
-        }));
+        self.calls.push(Box::pin(call.after(delay, first)));
     }
 
     fn unsettled(&self) -> impl Iterator<Item = &BranchRecord> {
@@ -506,78 +471,6 @@ impl Settling {
         self.shared.meter.lease_lost();
         self.shared.meter.has_not(self.id);
         tracing::info!(tx = %self.id, "the lease was lost; the transaction is left to its new holder");
-    }
-}
-
-/// One attempt at one branch.
-struct Call {
-    shared: Arc<Shared>,
-    key: BranchKey,
-    branch: BranchRecord,
-    begun_ms: u64,
-    traceparent: Option<TraceParent>,
-    phase: Decision,
-    attempt: u32,
-}
-
-impl Call {
-    /// Waits for the participant's next success, if it is registered here.
-    async fn participant_works(&self) {
-        match self.shared.participants.of_action(&self.branch.action) {
-            Some(participant) => participant.until_it_works().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn make(&self) -> Result<(), NotSettled> {
-        let Some(action) = self.shared.registry.action(&self.branch.action, self.branch.version) else {
-            let (action, version) = (self.branch.action.clone(), self.branch.version);
-            return Err(NotSettled::Unknown(NotKnown { action, version }));
-        };
-        let participant = self.shared.participants.of_action(action.name());
-        // Waiting for its turn does not count as its time.
-        let _permit = match participant {
-            Some(participant) => {
-                let closing = self.shared.tasks.closing();
-                tokio::select! {
-                    biased;
-                    permit = participant.call() => permit,
-                    () = closing.cancelled() => return Err(NotSettled::Closing),
-                }
-            }
-            None => None,
-        };
-        let until = Instant::now() + self.shared.limit(action);
-        let cx = Branch::new(self.key, action.name().clone(), self.phase.phase())
-            .with_on_confirm(self.branch.on_confirm)
-            .with_attempt(self.attempt)
-            .with_begun_ms(self.begun_ms)
-            .with_traceparent(self.traceparent)
-            .with_deadline(until);
-        let span = tracing::debug_span!(
-            "branch", key = %self.key, action = %action.name(), phase = %self.phase, attempt = self.attempt
-        );
-        trace::join(&span, self.traceparent);
-        // Lazily, so that a handler that panics before its first await is caught as well.
-        let call =
-            async { action.settle(&cx, self.phase, &self.branch.request, self.branch.output.as_ref()).await };
-        let measured = self.shared.meter.attempt(action.name(), self.phase.phase());
-        let answered = watched_answer(action.name(), self.phase.phase(), call, until).instrument(span).await;
-        measured.answered(answered.as_ref().map_or_else(NoAnswer::reply, Reply::of_settled));
-        let answered = answered.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer.into())));
-        if answered.is_ok()
-            && let Some(participant) = participant
-        {
-            recovery::wake(&self.shared, participant.works());
-        }
-        answered.map_err(NotSettled::Answer)
-    }
-}
-
-impl Shared {
-    /// How long one call of an action may take.
-    pub(super) fn limit(&self, action: &Action) -> Duration {
-        action.timeout().unwrap_or(self.config.call_timeout)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,11 +40,9 @@ impl Tasks {
 
     /// Runs the work to its end, which may be waited for; whoever stops waiting changes nothing. A shutdown waits for it.
     ///
-    /// `None` if the runtime was shut down under it. Its panic goes on in who waits for it.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
+    /// `None` if the runtime was shut down under it. Its panic goes on in who waits for it. The work is in a box, as a task
+    /// moves it about from its making to its end.
+    pub(super) async fn run<T: Send + 'static>(&self, work: BoxFuture<'static, T>) -> Option<T> {
         match self.tracker.spawn_on(work, &self.runtime).await {
             Ok(done) => Some(done),
             Err(error) => match error.try_into_panic() {

@@ -1,7 +1,7 @@
 //! The handlers that a coordinator knows, by action and version.
 
+use foldhash::HashMap;
 use std::any::Any;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 

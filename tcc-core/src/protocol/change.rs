@@ -31,7 +31,7 @@ pub enum Change {
 }
 
 /// The transaction exists, with its first branches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {
     /// Its name.
@@ -44,16 +44,15 @@ pub struct Begin {
     /// The coordinator that runs its body.
     pub by: Owner,
     /// The user's key, if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
     /// Which run of its key this is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub run: Option<Run>,
     /// The trace that it belongs to, if it was told of one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub traceparent: Option<TraceParent>,
     /// The branches that start with it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub branches: Vec<Enlisted>,
 }
 
@@ -69,18 +68,18 @@ pub struct Key {
 }
 
 /// Further branches join the transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enlist {
     /// The branches, their numbers following those before.
     pub branches: Vec<Enlisted>,
     /// The outputs of tries that returned since the last entry.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub outputs: Vec<Output>,
 }
 
 /// A branch as it is enlisted: all that is needed to settle it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enlisted {
     /// Its number.
@@ -88,12 +87,12 @@ pub struct Enlisted {
     /// The action that it calls.
     pub action: ActionName,
     /// The version of the action's payloads.
-    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    #[serde(default = "first_version")]
     pub version: u16,
     /// The request.
     pub request: Json,
     /// Whether it has no try: it is acknowledged by being enlisted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub on_confirm: bool,
 }
 
@@ -107,7 +106,7 @@ pub(super) const fn is_first_version(version: &u16) -> bool {
 }
 
 /// What a try returned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// The branch.
@@ -143,22 +142,22 @@ impl fmt::Display for Decision {
 }
 
 /// The transaction is decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decide {
     /// Which way.
     pub decision: Decision,
     /// Branches without a try that joined since the last entry, in a confirm: they need no entry of their own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub branches: Vec<Enlisted>,
     /// The outputs of tries that returned since the last entry.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub outputs: Vec<Output>,
     /// Why it is cancelled. Absent in a confirm.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cause: Option<Cause>,
     /// The value that the body returned, kept for a repeat of a call with a key.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present")]
     pub value: Option<Json>,
 }
 

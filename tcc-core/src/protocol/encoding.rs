@@ -8,11 +8,12 @@
 //! Versions that were once released are read for ever. A version, a field or a kind of change that is not known here
 //! is an error and never passed over: what it says could matter.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::apply::{Illegal, status_of};
 use super::change::{Begin, Cause, Change, Claim, Decide, Decision, Enlist, Key, Resolve, Settle};
 use super::json::{Json, present};
+use super::line;
 use super::name::Name;
 use super::record::{BranchRecord, BranchState, Record, Snapshot, Status};
 use super::trace::TraceParent;
@@ -64,104 +65,49 @@ pub enum MalformedEntry {
     },
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<B, E, D, S, C, R, N> {
+struct Read {
     v: u16,
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
-    begin: Option<B>,
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
-    enlist: Option<E>,
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
-    decide: Option<D>,
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
-    settle: Option<S>,
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
-    claim: Option<C>,
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
-    resolve: Option<R>,
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
-    snapshot: Option<N>,
+    begin: Option<Begin>,
+    enlist: Option<Enlist>,
+    decide: Option<Decide>,
+    settle: Option<Settle>,
+    claim: Option<Claim>,
+    resolve: Option<Resolve>,
+    snapshot: Option<SnapshotFields>,
 }
 
-fn none<T>() -> Option<T> {
-    None
-}
-
-type Written<'a> = Line<
-    &'a Begin,
-    &'a Enlist,
-    &'a Decide,
-    &'a Settle,
-    &'a Claim,
-    &'a Resolve,
-    SnapshotFields<'a, &'a [BranchRecord]>,
->;
-type Read = Line<Begin, Enlist, Decide, Settle, Claim, Resolve, SnapshotFields<'static, Vec<BranchRecord>>>;
-
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Version {
     v: u16,
 }
 
 /// A record as it stands in a snapshot. What a tombstone lacks is left out.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SnapshotFields<'a, B: AsRef<[BranchRecord]>> {
-    name: std::borrow::Cow<'a, Name>,
+struct SnapshotFields {
+    name: Name,
     status: Status,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     begun_ms: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     timeout_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<std::borrow::Cow<'a, Key>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Key>,
     run: Option<Run>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<TraceParent>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<Owner>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     claimed: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     decision: Option<Decision>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cause: Option<std::borrow::Cow<'a, Cause>>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    #[serde(default, deserialize_with = "present")]
     value: Option<Json>,
-    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
-    branches: Option<B>,
+    #[serde(default)]
+    branches: Vec<BranchRecord>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-impl<'a> From<&'a Record> for SnapshotFields<'a, &'a [BranchRecord]> {
-    fn from(record: &'a Record) -> Self {
-        use std::borrow::Cow::Borrowed;
-        Self {
-            name: Borrowed(&record.name),
-            status: record.status,
-            begun_ms: record.begun_ms,
-            timeout_ms: record.timeout_ms,
-            key: record.key.as_ref().map(Borrowed),
-            run: record.run,
-            traceparent: record.traceparent,
-            owner: record.owner,
-            claimed: record.claimed,
-            // The status of a plainly finished one says it already.
-            decision: record.decision.filter(|decision| implied_decision(record.status) != Some(*decision)),
-            cause: record.cause.as_ref().map(Borrowed),
-            value: record.value.clone(),
-            branches: Some(record.branches.as_slice()).filter(|branches| !branches.is_empty()),
-        }
-    }
-}
-
-const fn implied_decision(status: Status) -> Option<Decision> {
+pub(super) const fn implied_decision(status: Status) -> Option<Decision> {
     match status {
         Status::Confirming | Status::Confirmed => Some(Decision::Confirm),
         Status::Cancelling | Status::Cancelled => Some(Decision::Cancel),
@@ -185,26 +131,26 @@ fn is_sound(branch: &BranchRecord, decision: Option<Decision>) -> bool {
     }
 }
 
-impl SnapshotFields<'static, Vec<BranchRecord>> {
+impl SnapshotFields {
     /// The record, unless what it says of itself does not go together.
     fn into_record(self) -> Option<Record> {
         let decision = self.decision.or(implied_decision(self.status));
-        let branches = self.branches.unwrap_or_default();
+        let branches = self.branches;
         let sound = self.status == status_of(decision, &branches)
             && branches.iter().enumerate().all(|(index, branch)| branch.id.index() == index)
             && branches.iter().all(|branch| is_sound(branch, decision));
         sound.then(|| Record {
-            name: self.name.into_owned(),
+            name: self.name,
             begun_ms: self.begun_ms,
             timeout_ms: self.timeout_ms,
-            key: self.key.map(std::borrow::Cow::into_owned),
+            key: self.key,
             run: self.run,
             traceparent: self.traceparent,
             owner: self.owner,
             claimed: self.claimed,
             status: self.status,
             decision,
-            cause: self.cause.map(std::borrow::Cow::into_owned),
+            cause: self.cause,
             value: self.value,
             branches,
         })
@@ -214,27 +160,7 @@ impl SnapshotFields<'static, Vec<BranchRecord>> {
 impl Change {
     /// The change as one line of JSON.
     pub fn encode(&self) -> String {
-        let mut line: Written<'_> = Line {
-            v: FORMAT_VERSION,
-            begin: None,
-            enlist: None,
-            decide: None,
-            settle: None,
-            claim: None,
-            resolve: None,
-            snapshot: None,
-        };
-        match self {
-            Self::Begin(change) => line.begin = Some(change),
-            Self::Enlist(change) => line.enlist = Some(change),
-            Self::Decide(change) => line.decide = Some(change),
-            Self::Settle(change) => line.settle = Some(change),
-            Self::Claim(change) => line.claim = Some(change),
-            Self::Resolve(change) => line.resolve = Some(change),
-            Self::Snapshot(change) => line.snapshot = Some(change.record().into()),
-        }
-        // Text keys, plain numbers, and payloads that are JSON already: nothing here can fail.
-        serde_json::to_string(&line).unwrap_or_default()
+        line::of(self)
     }
 
     /// Reads a line.

@@ -33,7 +33,7 @@ impl Json {
     /// within a string JSON writes them otherwise: a space does as well.
     fn from_raw(raw: Box<RawValue>) -> Self {
         const LINE_BREAKS: [char; 2] = ['\n', '\r'];
-        if raw.get().contains(LINE_BREAKS) {
+        if memchr::memchr2(b'\n', b'\r', raw.get().as_bytes()).is_some() {
             let line = raw.get().replace(LINE_BREAKS, " ");
             // It is JSON still; if that were not so, its entry would be refused as having a line break.
             return Self(Arc::from(RawValue::from_string(line).unwrap_or(raw)));

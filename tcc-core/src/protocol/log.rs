@@ -20,8 +20,8 @@ impl Entry {
     /// and read by eye, and not every database's text may hold a NUL. JSON needs neither.
     pub fn new(op: Op, line: impl Into<Arc<str>>) -> Result<Self, EntryError> {
         let line = line.into();
-        let forbidden = line.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\0'));
-        if forbidden { Err(EntryError) } else { Ok(Self { op, line }) }
+        let forbidden = memchr::memchr3(b'\n', b'\r', b'\0', line.as_bytes());
+        if forbidden.is_some() { Err(EntryError) } else { Ok(Self { op, line }) }
     }
 
     /// The write that brought it.

@@ -16,6 +16,7 @@ mod doubt;
 mod encoding;
 mod id;
 mod json;
+mod line;
 mod log;
 mod name;
 mod plan;

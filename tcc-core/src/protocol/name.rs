@@ -1,8 +1,12 @@
 //! Names that are kept in logs: of groups, transactions, participants and actions.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +61,60 @@ fn check(text: &str) -> Result<(), NameError> {
     }
 }
 
+/// The text of a name. A clone costs no allocation: names are cloned into every entry that is written.
+#[derive(Clone)]
+enum Text {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
+
+impl From<Cow<'static, str>> for Text {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::Static(text),
+            Cow::Owned(text) => Self::Shared(text.into()),
+        }
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl Hash for Text {
+    /// As its text: names are looked up by it.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 macro_rules! name {
     ($name:ident, $check:path) => {
         impl $name {
@@ -67,7 +125,7 @@ macro_rules! name {
             pub fn new(text: impl Into<Cow<'static, str>>) -> Result<Self, NameError> {
                 let text = text.into();
                 $check(&text)?;
-                Ok(Self(text))
+                Ok(Self(Text::from(text)))
             }
 
             /// Its text.
@@ -84,7 +142,7 @@ macro_rules! name {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
+                fmt::Debug::fmt(&*self.0, f)
             }
         }
 
@@ -106,7 +164,7 @@ macro_rules! name {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0.into_owned()
+                name.as_str().to_owned()
             }
         }
 
@@ -133,7 +191,7 @@ macro_rules! name {
 /// The name of a transaction or of a participant: 1 to [`MAX_NAME`] of `a-z`, `A-Z`, `0-9`, `_` and `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Name(Cow<'static, str>);
+pub struct Name(Text);
 name!(Name, check);
 
 /// The instances of one application that share a store and settle each other's transactions: `shop`.
@@ -141,13 +199,13 @@ name!(Name, check);
 /// The same characters and length as a [`Name`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Group(Cow<'static, str>);
+pub struct Group(Text);
 name!(Group, check);
 
 /// The persisted name of an action: its participant's [`Name`], a dot, and its own, as in `inventory.reserve`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub struct ActionName(Cow<'static, str>);
+pub struct ActionName(Text);
 name!(ActionName, check_action);
 
 fn check_action(text: &str) -> Result<(), NameError> {
@@ -168,6 +226,21 @@ impl ActionName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_its_text_wherever_that_is_kept() {
+        let hash = |name: &dyn Fn(&mut std::hash::DefaultHasher)| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            name(&mut hasher);
+            hasher.finish()
+        };
+        let (constant, owned) = (Name::new("shop").unwrap(), Name::new("shop".to_owned()).unwrap());
+        assert_eq!(constant, owned);
+        assert_eq!(constant.cmp(&owned), Ordering::Equal);
+        assert!(constant < Name::new("shops".to_owned()).unwrap());
+        let hashes = [hash(&|h| constant.hash(h)), hash(&|h| owned.hash(h)), hash(&|h| "shop".hash(h))];
+        assert!(hashes.iter().all(|other| *other == hashes[0]), "it is looked up by its text");
+    }
 
     #[test]
     fn names_are_short_and_plain() {

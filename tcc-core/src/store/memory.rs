@@ -1,11 +1,12 @@
 //! A store in this process's memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 use super::{
