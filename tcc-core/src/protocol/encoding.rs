@@ -139,7 +139,7 @@ impl SnapshotFields {
         let sound = self.status == status_of(decision, &branches)
             && branches.iter().enumerate().all(|(index, branch)| branch.id.index() == index)
             && branches.iter().all(|branch| is_sound(branch, decision));
-        sound.then(|| Record {
+        sound.then_some(Record {
             name: self.name,
             begun_ms: self.begun_ms,
             timeout_ms: self.timeout_ms,
