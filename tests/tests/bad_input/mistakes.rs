@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tcc_core::protocol::{BranchState, Status, TxId};
 use tcc_core::store::MemoryStore;
 use tcc_core::{
-    Branch, BranchError, Builder, Coordinator, SettleError, Settled, TransactionError, Tried, Tx,
+    Branch, BranchError, Builder, Coordinator, SettleError, Settled, StartError, TransactionError, Tried, Tx,
     participant, refuse,
 };
 
@@ -121,7 +121,12 @@ fn a_run_outside_the_runtime() {
 #[tokio::test(start_paused = true)]
 async fn a_participant_that_is_registered_twice() {
     let started = builder().register(Inventory).register(Inventory).start().await;
-    said("a participant that is registered twice", started.unwrap_err(), &["registered twice", "once"]);
+    // Each of its actions is.
+    let StartError::Several(each) = started.unwrap_err() else { panic!("one error of two actions") };
+    assert_eq!(each.len(), 2);
+    for error in each {
+        said("a participant that is registered twice", error, &["registered twice", "once"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +137,7 @@ async fn a_key_with_another_request() {
         tcc.transaction("checkout").key("order-7").request(&request).run(body).await
     };
     buy(1).await.unwrap();
-    said("a key with another request", buy(2).await.unwrap_err(), &["same key", "another one"]);
+    said("a key with another request", buy(2).await.unwrap_err(), &["the key \"order-7\"", "another one"]);
 }
 
 #[tokio::test(start_paused = true)]
