@@ -55,8 +55,9 @@ pub(super) async fn watched_answer<T>(
 ) -> Result<T, NoAnswer> {
     let mut watch = Watch::until(until);
     let answered = answer(watch.over(call), until).await;
-    let late = Instant::now() > until;
-    if watch.has_blocked() {
+    let ended = Instant::now();
+    let late = ended > until;
+    if watch.has_blocked(ended) {
         let (took, limit) = (watch.took(), watch.limit());
         tracing::warn!(
             "the {phase} of {action} blocked its thread: it took {took} where {limit} are allowed; use spawn_blocking"
@@ -91,9 +92,9 @@ impl Watch {
 
     /// Whether it went beyond its limit, and that by what it did between two awaits: half of the limit or more. A thread
     /// that was busy elsewhere for a moment is not its fault.
-    pub(super) fn has_blocked(&self) -> bool {
+    pub(super) fn has_blocked(&self, ended: Instant) -> bool {
         let much = ((self.until - self.begun) / 2).max(Duration::from_millis(1));
-        Instant::now() > self.until && self.longest >= much
+        ended > self.until && self.longest >= much
     }
 
     /// How long it has taken.

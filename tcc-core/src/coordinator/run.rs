@@ -161,7 +161,8 @@ pub(super) async fn run<T, E: From<TransactionError>>(
         let body = OPEN.scope(live.id, AssertUnwindSafe(Box::pin(body(&tx))).catch_unwind());
         tokio::time::timeout_at(live.deadline, watch.over(body)).instrument(span.clone()).await
     };
-    if watch.has_blocked() {
+    let ended_at = Instant::now();
+    if watch.has_blocked(ended_at) {
         let (name, took, limit) = (&live.name, watch.took(), watch.limit());
         tracing::warn!(
             id = %live.id,
@@ -170,7 +171,7 @@ pub(super) async fn run<T, E: From<TransactionError>>(
     }
     let (result, cause) = match ended {
         // A body that blocked its thread was not stopped at its deadline; it is too late all the same.
-        Ok(Ok(Ok(_))) if Instant::now() >= live.deadline => {
+        Ok(Ok(Ok(_))) if ended_at >= live.deadline => {
             (Ok(Err(E::from(TransactionError::TimedOut { id: live.id }))), Cause::TimedOut)
         }
         Ok(Ok(Ok(value))) => match keep(&value) {

@@ -236,7 +236,10 @@ impl Settling {
             // No attempt was made: at once, for another instance.
             Err(NotSettled::Closing) => return self.put_off(id, phase, Duration::ZERO),
         };
-        self.shared.alerted.forget(&(self.id, id));
+        // Nobody was called for help about what is done at its first attempt.
+        if number > 1 {
+            self.shared.alerted.forget(&(self.id, id));
+        }
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.settled.push(Settled { id, phase, verdict });
         self.shared.meter.has(self.id, || self.is_stuck());
