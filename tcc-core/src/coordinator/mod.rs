@@ -8,7 +8,7 @@
 //! | `tx` | what its body is given: calls of branches |
 //! | `live` | its log while it is undecided: enlist, decide |
 //! | `write` | one write, until its fate is certain |
-//! | `gather` | the way of all appends to the store |
+//! | `gather`, `queue` | the way of all appends to the store |
 //! | `settle`, `attempt` | phase two |
 //! | `finish` | tombstones |
 //! | `recovery` | what is due and whoever left it |
@@ -39,6 +39,7 @@ mod meter;
 mod once;
 mod operator;
 mod participants;
+mod queue;
 pub(crate) mod random;
 mod recovery;
 mod run;
