@@ -7,6 +7,7 @@
 //! | `keyed` | a transaction with a key, which never runs twice |
 //! | `tx` | what its body is given: calls of branches |
 //! | `live` | its log while it is undecided: enlist, decide |
+//! | `drive` | its body, polled together with the writes that it waits for |
 //! | `write` | one write, until its fate is certain |
 //! | `gather`, `queue` | the way of all appends to the store |
 //! | `settle`, `attempt` | phase two |
@@ -29,6 +30,7 @@ mod backoff;
 mod builder;
 pub(crate) mod call;
 mod config;
+mod drive;
 mod error;
 mod finish;
 mod gather;

@@ -14,6 +14,7 @@ mod rig;
 mod said;
 mod settling;
 mod storm;
+mod together;
 mod trace;
 mod tries;
 mod writes;
