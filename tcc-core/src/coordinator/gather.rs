@@ -86,7 +86,7 @@ impl Gather {
 
     /// Appends many as one call.
     pub(super) async fn append_all(&self, writes: &[Append]) -> Vec<Answer> {
-        let call = AssertUnwindSafe(async { self.store.append_all(writes).await }).catch_unwind();
+        let call = AssertUnwindSafe(async { (*self.store).append_all(writes).await }).catch_unwind();
         let measured = self.meter.store_call(Operation::AppendAll);
         let why = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answers)) if answers.len() == writes.len() => {
@@ -107,7 +107,7 @@ impl Gather {
 
     async fn alone(&self, write: &Append) -> Answer {
         // Lazily, so that a store that panics before its first await is caught as well.
-        let call = AssertUnwindSafe(async { self.store.append(write).await }).catch_unwind();
+        let call = AssertUnwindSafe(async { (*self.store).append(write).await }).catch_unwind();
         let measured = self.meter.store_call(Operation::Append);
         let answer = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answer)) => answer,
