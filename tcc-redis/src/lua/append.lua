@@ -71,9 +71,10 @@ for run = 1, runs do
   end
 end
 
--- None is longer than a trailer: if all are right together, so is each. An error is a table, which can't be joined.
-local joined, text = pcall(table.concat, tails)
-if not (absent and joined and text == ends) then
+-- None is longer than a trailer: if all are right together, so is each. With an error, which is a table, they can't be
+-- joined, and the text is what Lua says about that.
+local _, text = pcall(table.concat, tails)
+if not (absent and text == ends) then
   count = 0
   for run = 1, runs do
     for i = firsts[run], lasts[run] do
