@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::bare::{self, Bare};
-use crate::compare::{Entrant, compare, entrant};
+use crate::compare::{CLIENT_CPU, Entrant, compare, entrant};
 use crate::floor::Floor;
 use crate::gathered::Gathered;
 use crate::idle::idle;
@@ -175,7 +175,7 @@ async fn own_cost(
     compare(&mut report, &mut Stage::Memory, options, &callers, &mut entrants).await?;
     let mut bare = 0.0;
     for row in &mut report.rows {
-        let cpu = row.figures["client CPU µs/tx"];
+        let cpu = row.figures[CLIENT_CPU];
         if row.name == bare::NAME {
             bare = cpu;
         } else {

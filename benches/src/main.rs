@@ -93,7 +93,11 @@ async fn run(case: &str, options: &Options) -> anyhow::Result<()> {
         "plot" => plot::plot(),
         "smoke" => {
             let worse = smoke::smoke(|report| show(report, options.json)).await?;
-            anyhow::ensure!(worse.is_empty(), "it has become slower:\n{}", worse.join("\n"));
+            anyhow::ensure!(
+                worse.is_empty(),
+                "smoke: it has become slower than its bounds\n{}",
+                worse.join("\n")
+            );
             Ok(())
         }
         case => cases::run(case, options, &mut |report| show(&report, options.json)).await,

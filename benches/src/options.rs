@@ -12,6 +12,8 @@ use crate::stage::Persistence;
 pub(crate) struct Options {
     /// How many closed-loop callers: each in turn; the case's own if it is empty.
     pub(crate) callers: Vec<usize>,
+    /// How long the callers run before each turn is measured.
+    pub(crate) warm_up: Duration,
     /// How long each turn is measured.
     pub(crate) measured: Duration,
     /// How often each contender has its turn.
@@ -26,13 +28,11 @@ pub(crate) struct Options {
     pub(crate) filter: Option<String>,
 }
 
-/// Before each measurement.
-const WARM_UP: Duration = Duration::from_millis(500);
-
 impl Default for Options {
     fn default() -> Self {
         Self {
             callers: Vec::new(),
+            warm_up: Duration::from_millis(500),
             measured: Duration::from_secs(3),
             turns: 5,
             persistence: vec![Persistence::None],
@@ -75,7 +75,7 @@ impl Options {
     }
 
     pub(crate) fn load(&self, callers: usize) -> Load {
-        Load { callers, warm_up: WARM_UP, measured: self.measured }
+        Load { callers, warm_up: self.warm_up, measured: self.measured }
     }
 
     pub(crate) fn wants(&self, name: &str) -> bool {
