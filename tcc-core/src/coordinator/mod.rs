@@ -38,6 +38,7 @@ mod live;
 mod meter;
 mod once;
 mod operator;
+mod pace;
 mod participants;
 pub(crate) mod random;
 mod recovery;
