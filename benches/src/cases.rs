@@ -17,7 +17,7 @@ use crate::recovery::recovery;
 use crate::report::Report;
 use crate::rows::Rows;
 use crate::shape::Shape;
-use crate::stage::{Persistence, Stage};
+use crate::stage::Stage;
 use crate::unfinished::unfinished;
 
 /// All of them.
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::compare::Contender;
     use crate::drive::Load;
-    use crate::stage::command;
+    use crate::stage::{Persistence, command};
 
     const LOAD: Load =
         Load { callers: 16, warm_up: Duration::from_millis(20), measured: Duration::from_millis(150) };
