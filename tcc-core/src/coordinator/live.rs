@@ -92,6 +92,7 @@ impl Live {
         timeout: Duration,
         traceparent: Option<TraceParent>,
     ) -> Arc<Self> {
+        shared.pace.begun();
         // Before the log can begin, so that the initiator's deadline is never after the store's.
         let begun = Instant::now();
         Arc::new(Self {
@@ -515,6 +516,12 @@ impl State {
         }
         self.bytes = bytes;
         Ok(())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.shared.pace.returned();
     }
 }
 

@@ -40,6 +40,7 @@ mod live;
 mod meter;
 mod once;
 mod operator;
+mod pace;
 mod participants;
 mod queue;
 pub(crate) mod random;

@@ -11,6 +11,7 @@ use super::finish::Message;
 use super::gather::Gather;
 use super::meter::{Meter, Operation};
 use super::once::Once;
+use super::pace::Pace;
 use super::participants::Participants;
 use super::random;
 use super::tasks::Tasks;
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     /// The identity of this start of this coordinator.
     pub(super) owner: Owner,
     pub(super) tasks: Tasks,
+    /// What recovery and callers have in hand.
+    pub(super) pace: Arc<Pace>,
     pub(super) gather: Arc<Gather>,
     /// Transactions that are settled and may shrink to tombstones.
     pub(super) finished: mpsc::UnboundedSender<Message>,

@@ -8,6 +8,7 @@ mod deploys;
 mod keys;
 mod life;
 mod operator;
+mod pace;
 mod payloads;
 mod retention;
 mod rig;
