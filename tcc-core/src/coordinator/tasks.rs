@@ -1,6 +1,7 @@
 //! The coordinator's own tasks.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -8,6 +9,9 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::carried::{Carried, Carriers};
+use super::run::is_in_a_body;
 
 /// Whether the runtime here has timers. Tokio says so only by a panic.
 pub(super) fn can_tell_the_time() -> bool {
@@ -22,6 +26,7 @@ pub(super) struct Tasks {
     tracker: TaskTracker,
     /// What goes on for as long as the coordinator does.
     background: TaskTracker,
+    carriers: Arc<Carriers>,
     closing: CancellationToken,
 }
 
@@ -30,7 +35,8 @@ impl Tasks {
     pub(super) fn new() -> Option<Self> {
         let runtime = Handle::try_current().ok()?;
         let (tracker, background) = (TaskTracker::new(), TaskTracker::new());
-        Some(Self { runtime, tracker, background, closing: CancellationToken::new() })
+        let carriers = Carriers::start(&runtime, &tracker);
+        Some(Self { runtime, tracker, background, carriers, closing: CancellationToken::new() })
     }
 
     /// Runs the work to its end. A shutdown waits for it.
@@ -40,16 +46,11 @@ impl Tasks {
 
     /// Runs the work to its end, which may be waited for; whoever stops waiting changes nothing. A shutdown waits for it.
     ///
-    /// `None` if the runtime was shut down under it. Its panic goes on in who waits for it. The work is in a box, as a task
-    /// moves it about from its making to its end.
-    pub(super) async fn run<T: Send + 'static>(&self, work: BoxFuture<'static, T>) -> Option<T> {
-        match self.tracker.spawn_on(work, &self.runtime).await {
-            Ok(done) => Some(done),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => None,
-            },
-        }
+    /// `None` if the runtime was shut down under it. Its panic goes on in who waits for it. Without need it gets no task of
+    /// its own, so what it calls of a user's is polled once at most in the task of who waits for it.
+    pub(super) fn run<T: Send + 'static>(&self, work: BoxFuture<'static, T>) -> Carried<T> {
+        // A transaction that a participant begins is not within the one around this.
+        self.carriers.carry(work, !is_in_a_body())
     }
 
     /// Runs a task that ends by itself in a shutdown, which waits for that last of all.

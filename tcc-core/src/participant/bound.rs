@@ -19,13 +19,13 @@ pub(super) trait TryHandler<A: ActionType>: Send + Sync {
 
 /// Confirms and cancels an action, given its payloads as they stand in the log.
 pub(super) trait SettleHandler: Send + Sync {
-    fn settle<'a>(
-        &'a self,
-        cx: &'a Branch,
+    fn settle(
+        self: Arc<Self>,
+        cx: Branch,
         phase: Decision,
-        request: &'a Json,
-        output: Option<&'a Json>,
-    ) -> BoxFuture<'a, Settled>;
+        request: Json,
+        output: Option<Json>,
+    ) -> BoxFuture<'static, Settled>;
 }
 
 /// A handler of `A`. The log has a `Request` and an `Output`: those of `A`, or those of an older version.
@@ -62,28 +62,31 @@ where
     Request: Payload + Upcast<A::Request>,
     Output: Payload + Upcast<A::Output>,
 {
-    fn settle<'a>(
-        &'a self,
-        cx: &'a Branch,
+    fn settle(
+        self: Arc<Self>,
+        cx: Branch,
         phase: Decision,
-        request: &'a Json,
-        output: Option<&'a Json>,
-    ) -> BoxFuture<'a, Settled> {
+        request: Json,
+        output: Option<Json>,
+    ) -> BoxFuture<'static, Settled> {
         Box::pin(async move {
-            self.check(cx)?;
-            let request: A::Request = self.read::<Request, _>("request", request)?;
-            let output = output.map(|output| self.read::<Output, A::Output>("output", output)).transpose()?;
+            self.check(&cx)?;
+            let request: A::Request = self.read::<Request, _>("request", &request)?;
+            let output = match output {
+                Some(output) => Some(self.read::<Output, A::Output>("output", &output)?),
+                None => None,
+            };
             match (phase, output) {
-                (Decision::Confirm, Some(output)) => self.handler.confirm(cx, request, output).await,
+                (Decision::Confirm, Some(output)) => self.handler.confirm(&cx, request, output).await,
                 (Decision::Confirm, None) if A::ON_CONFIRM => {
                     // It has no try, so its output is nothing; only `()` and the like can be made of that.
                     let nothing = self.read::<Output, A::Output>("output", &Json::of(&())?)?;
-                    self.handler.confirm(cx, request, nothing).await
+                    self.handler.confirm(&cx, request, nothing).await
                 }
                 (Decision::Confirm, None) => Err(SettleError::Later(BoxError::from(
                     "a confirm without the output of its try: the log is damaged",
                 ))),
-                (Decision::Cancel, output) => self.handler.cancel(cx, request, output).await,
+                (Decision::Cancel, output) => self.handler.cancel(&cx, request, output).await,
             }
         })
     }
