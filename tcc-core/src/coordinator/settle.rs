@@ -424,7 +424,7 @@ impl Settling {
                 tracing::debug!(tx = %self.id, status = %record.status(), "settled");
                 let finish = Finish::new(&self.shared, self.id, record, self.position, self.since);
                 // The receiver goes only with the whole coordinator; then recovery finishes it.
-                let _ = self.shared.finished.send(Message::Finish(Box::new(finish)));
+                let _ = self.shared.finished.send(Message::Finish(finish));
             }
             Status::Heuristic => {
                 tracing::error!(
