@@ -17,16 +17,15 @@ use super::participants::Participant;
 use super::shared::Shared;
 use super::unknown::NotKnown;
 use super::{recovery, trace};
-use crate::participant::{Action, Branch, SettleError, Settled};
-use crate::protocol::{BranchId, Decision, Json};
+use crate::participant::{Action, Branch, Payloads, SettleError, Settled};
+use crate::protocol::{BranchId, Decision};
 
 /// One attempt at one branch.
 pub(super) struct Attempt {
     pub(super) asked: Asked,
     /// What the handler is told, but for the end of its time.
     pub(super) cx: Branch,
-    pub(super) request: Json,
-    pub(super) output: Option<Json>,
+    pub(super) payloads: Payloads,
 }
 
 /// Who is asked what.
@@ -114,12 +113,12 @@ struct Call {
 
 impl Call {
     fn new(attempt: Attempt, room: Option<OwnedSemaphorePermit>, now: Instant) -> Self {
-        let Attempt { asked, cx, request, output } = attempt;
+        let Attempt { asked, cx, payloads } = attempt;
         let (action, phase) = (&asked.action, asked.phase);
         let until = now + asked.shared.limit(action);
         Self {
             span: span(&cx, phase),
-            handler: action.settle(cx.with_deadline(until), phase, request, output),
+            handler: action.settle(cx.with_deadline(until), phase, payloads),
             watch: Watch::from(now, until),
             measured: asked.shared.meter.attempt(action.name(), phase.phase()),
             _room: room,

@@ -19,7 +19,7 @@ use super::random;
 use super::shared::{Shared, chain};
 use super::unknown::NotKnown;
 use super::write::Written;
-use crate::participant::{Branch, SettleError};
+use crate::participant::{Branch, Payloads, Read, SettleError};
 use crate::protocol::{
     BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan, Position, Record,
     Settle, Settled, Status, Step, TxId, Verdict,
@@ -49,6 +49,8 @@ pub(super) struct Settling {
     /// When the transaction began, if it began here.
     begun: Option<Instant>,
     calls: Calls,
+    /// Payloads that this process has read already; each is taken by a first attempt.
+    read: Vec<(BranchId, Read)>,
     /// Branches whose first attempt here has not returned.
     first_left: usize,
     /// Who waits for these; dropped when there is none left.
@@ -105,6 +107,7 @@ impl Settling {
             since,
             begun: None,
             calls: Calls::default(),
+            read: Vec::new(),
             first_left: 0,
             caller: None,
             in_order: Vec::new(),
@@ -117,6 +120,12 @@ impl Settling {
     /// The same, of a transaction that began here.
     pub(super) fn begun_at(mut self, begun: Instant) -> Self {
         self.begun = Some(begun);
+        self
+    }
+
+    /// The same, some of whose payloads this process has read already.
+    pub(super) fn with_read(mut self, read: Vec<(BranchId, Read)>) -> Self {
+        self.read = read;
         self
     }
 
@@ -341,14 +350,17 @@ impl Settling {
 
     /// Makes an attempt after this time.
     fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
-        self.calls.push(match self.prepare(id, phase, first) {
+        let call: BoxFuture<'static, Answer> = match self.prepare(id, phase, first) {
             Ok(attempt) => Box::pin(attempt.after(delay)),
             Err(unknown) => Box::pin(std::future::ready(unknown)),
-        });
+        };
+        self.calls.push(call);
     }
 
     /// The next attempt at a branch; or its answer, if its action is unknown here.
-    fn prepare(&self, id: BranchId, phase: Decision, first: bool) -> Result<Attempt, Answer> {
+    fn prepare(&mut self, id: BranchId, phase: Decision, first: bool) -> Result<Attempt, Answer> {
+        let read = self.read.iter().position(|(of, _)| *of == id);
+        let read = read.map(|place| self.read.swap_remove(place).1);
         let branch = self.record.branch(id).expect("the steps are those of the record");
         let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
         let number = failed.unwrap_or(branch.attempts).saturating_add(1);
@@ -365,8 +377,7 @@ impl Settling {
                 .with_attempt(number)
                 .with_begun_ms(self.record.begun_ms())
                 .with_traceparent(self.record.traceparent()),
-            request: branch.request.clone(),
-            output: branch.output.clone(),
+            payloads: Payloads { request: branch.request.clone(), output: branch.output.clone(), read },
         })
     }
 

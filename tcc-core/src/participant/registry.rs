@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::action::{ActionType, Handler, Payload};
 use super::answer::{Settled, Tried};
-use super::bound::{Bound, SettleHandler, TryHandler};
+use super::bound::{Bound, Payloads, SettleHandler, TryHandler};
 use super::branch::Branch;
 use super::intercept::{Delivered, Intercept, pass};
 use super::upcast::Upcast;
@@ -353,15 +353,14 @@ impl Action {
         &self,
         cx: Branch,
         phase: Decision,
-        request: Json,
-        output: Option<Json>,
+        payloads: Payloads,
     ) -> BoxFuture<'static, Settled> {
         let handler = self.settle.clone();
-        let Some(intercept) = self.intercept.clone() else {
-            return handler.settle(cx, phase, request, output);
-        };
+        let Some(intercept) = self.intercept.clone() else { return handler.settle(cx, phase, payloads) };
+        let Payloads { request, output, .. } = payloads;
         let deliver = move |cx: Branch| -> BoxFuture<'static, Settled> {
-            handler.clone().settle(cx, phase, request.clone(), output.clone())
+            let payloads = Payloads { request: request.clone(), output: output.clone(), read: None };
+            handler.clone().settle(cx, phase, payloads)
         };
         Box::pin(async move { pass(&*intercept, &cx, deliver, Delivered::of_settled).await? })
     }
