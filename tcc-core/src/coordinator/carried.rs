@@ -55,12 +55,13 @@ impl Carriers {
         runtime.spawn(async move {
             loop {
                 changed.notified().await;
-                loop {
+                let mut more = weak.strong_count() > 0;
+                while more {
                     tokio::time::sleep(STALL).await;
-                    let Some(carriers) = weak.upgrade() else { return };
-                    if !carriers.look() {
-                        break;
-                    }
+                    more = weak.upgrade().is_some_and(|carriers| carriers.look());
+                }
+                if weak.strong_count() == 0 {
+                    return;
                 }
             }
         });
@@ -251,5 +252,124 @@ impl<T: Send + 'static> Drop for Carried<T> {
             By::Task(_) | By::Nobody => return,
         };
         drop(self.carriers.spawn(work));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::poll;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn carriers() -> Arc<Carriers> {
+        Carriers::start(&Handle::current(), &TaskTracker::new())
+    }
+
+    /// Work that waits for a word, and says what it was; and that word.
+    fn work() -> (BoxFuture<'static, u32>, oneshot::Sender<u32>) {
+        let (word, heard) = oneshot::channel();
+        (async { heard.await.expect("it is said") }.boxed(), word)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_done_at_once_is_done_here() {
+        let carriers = carriers();
+        assert_eq!(carriers.carry(std::future::ready(7).boxed(), true).await, Some(7));
+        assert_eq!(carriers.tracker.len(), 0);
+        assert!(carriers.idle.load(Ordering::Relaxed), "there was nothing to look at");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_its_caller_does_not_come_back_for_is_taken_over() {
+        let carriers = carriers();
+        let (work, word) = work();
+        let mut carried = carriers.carry(work, true);
+        assert!(poll!(&mut carried).is_pending());
+        tokio::time::sleep(STALL / 2).await;
+        assert_eq!(carriers.tracker.len(), 0, "its caller may well come back");
+        tokio::time::sleep(STALL * 2).await;
+        assert_eq!(carriers.tracker.len(), 1);
+        word.send(7).unwrap();
+        assert_eq!(carried.await, Some(7));
+    }
+
+    /// The caller waits as it should, and the work takes its time: it is woken for the answer, whoever has found it.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_told_by_whoever_does_the_work() {
+        let carriers = carriers();
+        for time in [STALL / 4, STALL * 5] {
+            let work = async move { tokio::time::sleep(time).await }.boxed();
+            let waiting = tokio::spawn(carriers.carry(work, true));
+            assert_eq!(waiting.await.unwrap(), Some(()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_its_caller_drops_goes_on() {
+        let carriers = carriers();
+        for polls in 0..2 {
+            let (done, is_done) = oneshot::channel();
+            let (work, word) = work();
+            let mut carried = carriers.carry(work.map(|said| done.send(said).unwrap()).boxed(), true);
+            for _ in 0..polls {
+                assert!(poll!(&mut carried).is_pending());
+            }
+            drop(carried);
+            word.send(7).unwrap();
+            assert_eq!(is_done.await, Ok(7), "after {polls} polls");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_goes_on_in_who_waits() {
+        let carriers = carriers();
+        for time in [Duration::ZERO, STALL / 4, STALL * 5] {
+            let work: BoxFuture<'static, ()> = async move {
+                tokio::time::sleep(time).await;
+                panic!("as told");
+            }
+            .boxed();
+            let panic = tokio::spawn(carriers.carry(work, true)).await.unwrap_err().into_panic();
+            assert_eq!(panic.downcast_ref::<&str>(), Some(&"as told"), "after {time:?}");
+        }
+    }
+
+    /// What is being polled in the moment of the look may be left behind right after that.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_polled_while_it_is_looked_at_is_looked_at_again() {
+        let carriers = carriers();
+        let (work, _word) = work();
+        let mut carried = carriers.carry(work, true);
+        assert!(poll!(&mut carried).is_pending());
+        let By::Either(slot) = &carried.work else { panic!("it was polled once") };
+        let polled = slot.state();
+        assert!(carriers.look(), "it is old from now on");
+        carriers.look();
+        drop(polled);
+        assert_eq!(carriers.tracker.len(), 0);
+        assert!(carriers.look());
+        carriers.look();
+        assert_eq!(carriers.tracker.len(), 1);
+    }
+
+    /// Nothing looks while there is nothing to look at; and all of it ends when nobody needs it.
+    #[tokio::test(start_paused = true)]
+    async fn it_rests_and_ends() {
+        let carriers = carriers();
+        let (work, word) = work();
+        let mut carried = carriers.carry(work, true);
+        assert!(poll!(&mut carried).is_pending());
+        word.send(7).unwrap();
+        assert_eq!(carried.await, Some(7));
+        tokio::time::sleep(STALL * 3).await;
+        assert!(carriers.idle.load(Ordering::Relaxed));
+        assert!(carriers.waiting().old.is_empty());
+        let tasks = Handle::current().metrics();
+        assert_eq!(tasks.num_alive_tasks(), 1);
+        drop(carriers);
+        tokio::time::sleep(STALL).await;
+        assert_eq!(tasks.num_alive_tasks(), 0);
     }
 }

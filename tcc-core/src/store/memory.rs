@@ -408,4 +408,60 @@ mod tests {
             assert!(store.read(&write.group, write.id).await.unwrap().is_some());
         }
     }
+
+    fn write(number: u64, after: Position, due: Due) -> Append {
+        Append {
+            group: Group::new("shop").unwrap(),
+            id: TxId::from_time(number, [0; 10]),
+            after,
+            entry: Entry::new(Op::from_u64(number + u64::from(after.entries)), "x").unwrap(),
+            due,
+            mode: Mode::Extend,
+        }
+    }
+
+    /// To the moment, though it is removed with all others of its second.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_over_is_not_shown_and_soon_removed() {
+        let store = MemoryStore::new();
+        let finish = Due::Never { retain: Retain::For(Duration::from_millis(1_500)) };
+        let (over, used_again) = (write(1, Position::START, finish), write(2, Position::START, finish));
+        for write in [&over, &used_again] {
+            store.append(write).await.unwrap();
+        }
+        let group = &over.group;
+        let kept = || store.groups.lock().unwrap()[group].logs.len();
+        tokio::time::advance(Duration::from_millis(1_499)).await;
+        assert!(store.read(group, over.id).await.unwrap().is_some());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(store.read(group, over.id).await.unwrap(), None);
+        assert_eq!(kept(), 2);
+        let next = write(1, over.after.then(over.entry.op()), Due::Keep);
+        assert!(matches!(store.append(&next).await, Err(StoreError::NotFound { .. })));
+        // As if it had never been.
+        let again = Append { due: Due::In(Duration::from_secs(3600)), ..write(2, Position::START, finish) };
+        store.append(&again).await.unwrap();
+        assert_eq!(store.read(group, again.id).await.unwrap().unwrap().position().entries, 1);
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert_eq!(store.stats(group).await.unwrap().unfinished, 1);
+        assert_eq!(kept(), 1, "what is used again stays");
+    }
+
+    /// A log that was finished and is not any more stays beyond what it was once kept for.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_revived_outlives_its_retention() {
+        let store = MemoryStore::new();
+        let second = Duration::from_secs(1);
+        let first = write(1, Position::START, Due::Never { retain: Retain::For(second) });
+        store.append(&first).await.unwrap();
+        let end = first.after.then(first.entry.op());
+        store.append(&write(1, end, Due::Never { retain: Retain::For(5 * second) })).await.unwrap();
+        for _ in 0..4 {
+            tokio::time::advance(second).await;
+            assert!(store.read(&first.group, first.id).await.unwrap().is_some());
+        }
+        tokio::time::advance(2 * second).await;
+        assert!(store.read(&first.group, first.id).await.unwrap().is_none());
+        assert_eq!(store.groups.lock().unwrap()[&first.group].logs.len(), 0);
+    }
 }
