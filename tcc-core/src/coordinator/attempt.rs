@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -22,31 +21,26 @@ use crate::protocol::{BranchId, Decision};
 
 /// One attempt at one branch.
 pub(super) struct Attempt {
-    pub(super) asked: Asked,
+    pub(super) which: Which,
     /// What the handler is told, but for the end of its time.
     pub(super) cx: Branch,
     pub(super) payloads: Payloads,
 }
 
-/// Who is asked what.
-pub(super) struct Asked {
-    pub(super) shared: Arc<Shared>,
-    pub(super) action: Arc<Action>,
+/// Which attempt it is.
+#[derive(Clone, Copy)]
+pub(super) struct Which {
     pub(super) id: BranchId,
     pub(super) phase: Decision,
-    /// Which attempt it is, counted from 1 over all coordinators.
+    /// Counted from 1 over all coordinators.
     pub(super) number: u32,
     /// Whether it is the first one of this coordinator.
     pub(super) first: bool,
 }
 
-impl Asked {
-    fn participant(&self) -> &Participant {
-        self.shared.participants.serving(&self.action)
-    }
-
-    fn answer(&self, result: Result<(), NotSettled>) -> Answer {
-        Answer { id: self.id, phase: self.phase, number: self.number, first: self.first, result }
+impl Which {
+    pub(super) fn answered(self, result: Result<(), NotSettled>) -> Answer {
+        Answer { which: self, result }
     }
 }
 
@@ -55,74 +49,89 @@ impl Attempt {
     /// returned as an error. `now` is the time, before and after.
     pub(super) fn at_once(
         self,
+        shared: &Arc<Shared>,
+        action: &Arc<Action>,
         now: &mut Instant,
         cx: &mut Context<'_>,
     ) -> Result<Answer, BoxFuture<'static, Answer>> {
-        let Some(room) = self.asked.participant().call_now() else { return Err(Box::pin(self.in_turn())) };
-        let mut call = Call::new(self, Some(room), *now);
-        match call.step(*now, cx) {
-            Poll::Ready((settled, ended)) => {
-                *now = ended;
-                Ok(call.answered(settled, ended))
-            }
+        let (at, which) = (At { shared, action }, self.which);
+        let participant = at.participant();
+        let Some(room) = participant.call_now() else {
+            return Err(Box::pin(self.in_turn(shared.clone(), action.clone())));
+        };
+        let mut call = Call::new(self, at, *now);
+        let (settled, ended) = match call.step(*now, cx) {
+            Poll::Ready(settled) => settled,
             Poll::Pending => {
                 *now = Instant::now();
-                Err(Box::pin(call.rest()))
+                let (room, shared, action) = (participant.keep(room), shared.clone(), action.clone());
+                return Err(Box::pin(async move {
+                    let _room = room;
+                    call.rest(At { shared: &shared, action: &action }).await
+                }));
             }
-        }
+        };
+        *now = ended;
+        Ok(which.answered(call.answered(at, settled, ended)))
     }
 
     /// Makes it after this time; or at once if the participant works again meanwhile.
-    pub(super) async fn after(self, delay: Duration) -> Answer {
+    pub(super) async fn after(self, shared: Arc<Shared>, action: Arc<Action>, delay: Duration) -> Answer {
         if !delay.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = self.asked.participant().until_it_works() => {}
-                () = self.closes() => return self.asked.answer(Err(NotSettled::Closing)),
+                () = shared.participants.serving(&action).until_it_works() => {}
+                () = shared.tasks.closing().cancelled() => return self.which.answered(Err(NotSettled::Closing)),
             }
         }
-        self.in_turn().await
+        self.in_turn(shared, action).await
     }
 
     /// Waiting for its turn does not count as its time.
-    async fn in_turn(self) -> Answer {
-        let room = tokio::select! {
+    async fn in_turn(self, shared: Arc<Shared>, action: Arc<Action>) -> Answer {
+        let at = At { shared: &shared, action: &action };
+        let _room = tokio::select! {
             biased;
-            room = self.asked.participant().call() => room,
-            () = self.closes() => return self.asked.answer(Err(NotSettled::Closing)),
+            room = at.participant().call() => room,
+            () = shared.tasks.closing().cancelled() => return self.which.answered(Err(NotSettled::Closing)),
         };
-        Call::new(self, room, Instant::now()).rest().await
-    }
-
-    async fn closes(&self) {
-        self.asked.shared.tasks.closing().cancelled().await;
+        Call::new(self, at, Instant::now()).rest(at).await
     }
 }
 
-/// An attempt whose call is under way.
+/// Who is asked.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    shared: &'a Arc<Shared>,
+    action: &'a Action,
+}
+
+impl<'a> At<'a> {
+    fn participant(self) -> &'a Participant {
+        self.shared.participants.serving(self.action)
+    }
+}
+
+/// A call under way.
 struct Call {
-    asked: Asked,
+    which: Which,
     /// Nothing of it runs before its first step, so that a handler that panics before its first await is caught as well.
     handler: BoxFuture<'static, Settled>,
     watch: Watch,
     measured: meter::Attempt,
     span: Span,
-    /// The participant's.
-    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Call {
-    fn new(attempt: Attempt, room: Option<OwnedSemaphorePermit>, now: Instant) -> Self {
-        let Attempt { asked, cx, payloads } = attempt;
-        let (action, phase) = (&asked.action, asked.phase);
-        let until = now + asked.shared.limit(action);
+    fn new(attempt: Attempt, at: At<'_>, now: Instant) -> Self {
+        let Attempt { which, cx, payloads } = attempt;
+        let until = now + at.shared.limit(at.action);
         Self {
-            span: span(&cx, phase),
-            handler: action.settle(cx.with_deadline(until), phase, payloads),
+            which,
+            span: span(&cx, which.phase),
+            handler: at.action.settle(cx.with_deadline(until), which.phase, payloads),
             watch: Watch::from(now, until),
-            measured: asked.shared.meter.attempt(action.name(), phase.phase()),
-            _room: room,
-            asked,
+            measured: at.shared.meter.attempt(at.action.name(), which.phase.phase()),
         }
     }
 
@@ -139,28 +148,34 @@ impl Call {
     }
 
     /// All further steps, until its time is over.
-    async fn rest(mut self) -> Answer {
+    async fn rest(mut self, at: At<'_>) -> Answer {
         let until = self.watch.end();
         let steps = poll_fn(|cx| self.step(Instant::now(), cx));
         let answered = tokio::time::timeout_at(until, steps).await;
         let (settled, ended) = answered.unwrap_or_else(|_| (Err(NoAnswer::TimedOut), Instant::now()));
-        self.answered(settled, ended)
+        let which = self.which;
+        which.answered(self.answered(at, settled, ended))
     }
 
     /// An answer that comes late is taken: what is done need not be asked for again, and a handler that always blocks would
     /// never be done with.
-    fn answered(self, settled: Result<Settled, NoAnswer>, ended: Instant) -> Answer {
-        let Self { asked, handler, watch, measured, span, _room } = self;
+    fn answered(
+        self,
+        at: At<'_>,
+        settled: Result<Settled, NoAnswer>,
+        ended: Instant,
+    ) -> Result<(), NotSettled> {
+        let Self { which, handler, watch, measured, span } = self;
         span.in_scope(|| {
             drop(handler);
-            watch.warn(asked.action.name(), asked.phase.phase(), ended);
+            watch.warn(at.action.name(), which.phase.phase(), ended);
         });
         measured.answered(settled.as_ref().map_or_else(NoAnswer::reply, Reply::of_settled));
         let settled = settled.unwrap_or_else(|no_answer| Err(SettleError::Later(no_answer.into())));
         if settled.is_ok() {
-            recovery::wake(&asked.shared, asked.participant().works());
+            recovery::wake(at.shared, at.participant().works());
         }
-        asked.answer(settled.map_err(NotSettled::Answer))
+        settled.map_err(NotSettled::Answer)
     }
 }
 
@@ -185,12 +200,7 @@ impl Shared {
 
 /// The answer to one attempt at one branch.
 pub(super) struct Answer {
-    pub(super) id: BranchId,
-    pub(super) phase: Decision,
-    /// Which attempt it was, counted from 1 over all coordinators.
-    pub(super) number: u32,
-    /// Whether it was the first one of this coordinator.
-    pub(super) first: bool,
+    pub(super) which: Which,
     pub(super) result: Result<(), NotSettled>,
 }
 

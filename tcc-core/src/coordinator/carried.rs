@@ -302,7 +302,8 @@ mod tests {
         for time in [STALL / 4, STALL * 5] {
             let work = async move { tokio::time::sleep(time).await }.boxed();
             let waiting = tokio::spawn(carriers.carry(work, true));
-            assert_eq!(waiting.await.unwrap(), Some(()));
+            let told = tokio::time::timeout(STALL * 10, waiting).await.expect("it is woken");
+            assert_eq!(told.unwrap(), Some(()));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::participant::{Action, Registry};
@@ -56,6 +56,15 @@ pub(super) struct Participant {
     woken: Mutex<Woken>,
     /// Those held here until their next attempt.
     works: Notify,
+}
+
+/// A permit for one call; given back when it is dropped.
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
 }
 
 /// A transaction that was put back into the store because the participant failed.
@@ -111,17 +120,23 @@ impl Participant {
     /// Waits until it bears one more call; the call is over when the permit is dropped.
     ///
     /// Cancellation safe: a dropped future loses its place and nothing else.
-    pub(super) async fn call(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn call(&self) -> Option<SemaphorePermit<'_>> {
         match self.call_now() {
             Some(permit) => Some(permit),
             // It is never closed.
-            None => self.calls.clone().acquire_owned().await.ok(),
+            None => self.calls.acquire().await.ok(),
         }
     }
 
     /// The same, if it bears one more call now. Who waits for that goes first.
-    pub(super) fn call_now(&self) -> Option<OwnedSemaphorePermit> {
-        self.calls.clone().try_acquire_owned().ok()
+    pub(super) fn call_now(&self) -> Option<SemaphorePermit<'_>> {
+        self.calls.try_acquire().ok()
+    }
+
+    /// Makes a permit of it one that may be taken elsewhere.
+    pub(super) fn keep(&self, permit: SemaphorePermit<'_>) -> Room {
+        permit.forget();
+        Room(self.calls.clone())
     }
 
     /// Remembers a transaction to be woken by its next success.

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::attempt::{Answer, Asked, Attempt, NotSettled};
+use super::attempt::{Answer, Attempt, NotSettled, Which};
 use super::config::SettleOrder;
 use super::finish::{Finish, Message};
 use super::participants::Waiting;
@@ -19,7 +19,7 @@ use super::random;
 use super::shared::{Shared, chain};
 use super::unknown::NotKnown;
 use super::write::Written;
-use crate::participant::{Branch, Payloads, Read, SettleError};
+use crate::participant::{Action, Branch, Payloads, Read, SettleError};
 use crate::protocol::{
     BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan, Position, Record,
     Settle, Settled, Status, Step, TxId, Verdict,
@@ -188,12 +188,14 @@ impl Settling {
         let mut next = Some(step);
         while let Some(Step { id, phase }) = next.take() {
             self.first_left += 1;
-            let answer = match self.prepare(id, phase, true) {
-                Ok(attempt) => match attempt.at_once(now, cx) {
+            let which = self.next_attempt(id, phase, true);
+            let attempt = self.prepare(which);
+            let answer = match self.action(id) {
+                Ok(action) => match attempt.at_once(&self.shared, action, now, cx) {
                     Ok(answer) => answer,
                     Err(pending) => return self.calls.push(pending),
                 },
-                Err(unknown) => unknown,
+                Err(unknown) => which.answered(Err(unknown)),
             };
             if self.note(answer) {
                 next = self.in_order.pop();
@@ -252,7 +254,7 @@ impl Settling {
 
     /// Takes an answer; whether its branch is done with.
     fn note(&mut self, answer: Answer) -> bool {
-        let Answer { id, phase, number, first, result } = answer;
+        let Answer { which: Which { id, phase, number, first }, result } = answer;
         if first {
             self.first_left -= 1;
         }
@@ -350,35 +352,49 @@ impl Settling {
 
     /// Makes an attempt after this time.
     fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
-        let call: BoxFuture<'static, Answer> = match self.prepare(id, phase, first) {
-            Ok(attempt) => Box::pin(attempt.after(delay)),
-            Err(unknown) => Box::pin(std::future::ready(unknown)),
+        let which = self.next_attempt(id, phase, first);
+        let attempt = self.prepare(which);
+        let call: BoxFuture<'static, Answer> = match self.action(id) {
+            Ok(action) => Box::pin(attempt.after(self.shared.clone(), action.clone(), delay)),
+            Err(unknown) => Box::pin(std::future::ready(which.answered(Err(unknown)))),
         };
         self.calls.push(call);
     }
 
-    /// The next attempt at a branch; or its answer, if its action is unknown here.
-    fn prepare(&mut self, id: BranchId, phase: Decision, first: bool) -> Result<Attempt, Answer> {
+    fn branch(&self, id: BranchId) -> &BranchRecord {
+        self.record.branch(id).expect("the steps are those of the record")
+    }
+
+    /// What a branch calls; an error, if nobody here does that.
+    fn action(&self, id: BranchId) -> Result<&Arc<Action>, NotSettled> {
+        let BranchRecord { action, version, .. } = self.branch(id);
+        self.shared
+            .registry
+            .action(action, *version)
+            .ok_or_else(|| NotSettled::Unknown(NotKnown { action: action.clone(), version: *version }))
+    }
+
+    fn next_attempt(&self, id: BranchId, phase: Decision, first: bool) -> Which {
+        let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
+        let number = failed.unwrap_or(self.branch(id).attempts).saturating_add(1);
+        Which { id, phase, number, first }
+    }
+
+    fn prepare(&mut self, which: Which) -> Attempt {
+        let Which { id, phase, number, .. } = which;
         let read = self.read.iter().position(|(of, _)| *of == id);
         let read = read.map(|place| self.read.swap_remove(place).1);
-        let branch = self.record.branch(id).expect("the steps are those of the record");
-        let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
-        let number = failed.unwrap_or(branch.attempts).saturating_add(1);
-        let Some(action) = self.shared.registry.action(&branch.action, branch.version) else {
-            let (action, version) = (branch.action.clone(), branch.version);
-            let result = Err(NotSettled::Unknown(NotKnown { action, version }));
-            return Err(Answer { id, phase, number, first, result });
-        };
+        let branch = self.branch(id);
         let key = BranchKey { tx: self.id, branch: id, run: self.record.run() };
-        Ok(Attempt {
-            asked: Asked { shared: self.shared.clone(), action: action.clone(), id, phase, number, first },
-            cx: Branch::new(key, action.name().clone(), phase.phase())
+        Attempt {
+            which,
+            cx: Branch::new(key, branch.action.clone(), phase.phase())
                 .with_on_confirm(branch.on_confirm)
                 .with_attempt(number)
                 .with_begun_ms(self.record.begun_ms())
                 .with_traceparent(self.record.traceparent()),
             payloads: Payloads { request: branch.request.clone(), output: branch.output.clone(), read },
-        })
+        }
     }
 
     fn unsettled(&self) -> impl Iterator<Item = &BranchRecord> {

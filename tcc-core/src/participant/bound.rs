@@ -123,10 +123,7 @@ impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
         Err(SettleError::Later(Box::new(OtherKind { version, to })))
     }
 
-    fn payloads(
-        &self,
-        payloads: Payloads,
-    ) -> Result<(A::Request, Option<A::Output>), SettleError>
+    fn payloads(&self, payloads: Payloads) -> Result<(A::Request, Option<A::Output>), SettleError>
     where
         Request: Payload + Upcast<A::Request>,
         Output: Payload + Upcast<A::Output>,

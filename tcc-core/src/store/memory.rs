@@ -209,7 +209,9 @@ impl Logs {
                     self.index.move_to(id, &mut kept.due, DueAt::of(write.due, *now));
                 }
             }
-            MapEntry::Occupied(_) | MapEntry::Vacant(_) if !begins => return Err(StoreError::NotFound { id }),
+            MapEntry::Occupied(_) | MapEntry::Vacant(_) if !begins => {
+                return Err(StoreError::NotFound { id });
+            }
             place => {
                 let due = DueAt::of(write.due, *now);
                 place.insert_entry(Kept::of(write.entry.clone(), due));
@@ -220,8 +222,14 @@ impl Logs {
     }
 
     fn claim(&mut self, claim: &Claim, now: Instant) -> Claimed {
-        let ids: Vec<TxId> =
-            self.index.due.iter().take_while(|(at, _)| *at <= now).take(claim.limit).map(|&(_, id)| id).collect();
+        let ids: Vec<TxId> = self
+            .index
+            .due
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .take(claim.limit)
+            .map(|&(_, id)| id)
+            .collect();
         let mut logs = Vec::with_capacity(ids.len());
         let mut unreadable = Vec::new();
         for &id in &ids {
@@ -245,7 +253,12 @@ impl Logs {
         let places: Vec<Place> = match query.select {
             Select::Unfinished => {
                 let from = last.map_or(Unbounded, |place| Excluded((place.at, place.id)));
-                self.index.due.range((from, Unbounded)).take(wanted).map(|&(at, id)| Place { at, id }).collect()
+                self.index
+                    .due
+                    .range((from, Unbounded))
+                    .take(wanted)
+                    .map(|&(at, id)| Place { at, id })
+                    .collect()
             }
             Select::Kept => {
                 let from = last.map_or(Unbounded, |place| Excluded(place.id));

@@ -55,6 +55,27 @@ async fn peers_21_a_caller_that_is_not_polled_holds_up_no_participant() {
     }
 }
 
+/// What goes on for longer than one step does so in a task at once, not only when its caller has not come back for a while.
+#[tokio::test(start_paused = true)]
+async fn peers_21_no_participant_is_in_the_middle_of_its_work_in_a_callers_future() {
+    let (bank, step) = (Arc::new(Bank::default()), Duration::from_millis(1));
+    let tcc = Coordinator::builder("test", MemoryStore::new()).register(bank.clone()).start().await.unwrap();
+    let pay = async |tx: &Tx| {
+        tx.call::<Transfer>(Move { confirm: Does::WorkFor(step), ..works(1) }).await?;
+        Ok::<_, Error>(())
+    };
+    let mut caller = Box::pin(tcc.run("pay", pay));
+    let confirms = || bank.calls.lock().unwrap().iter().filter(|(_, phase)| *phase == Phase::Confirm).count();
+    while confirms() == 0 {
+        assert!(futures_util::poll!(&mut caller).is_pending());
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(2 * step).await;
+    let done: Vec<Vec<Phase>> = bank.effects.lock().unwrap().values().cloned().collect();
+    assert_eq!(done, [[Phase::Try, Phase::Confirm]]);
+    drop(caller);
+}
+
 /// What a participant is asked, and where.
 struct Nested;
 
@@ -127,7 +148,8 @@ async fn a_participant_is_not_within_the_body_of_who_calls_it() {
 /// A caller's own runtime may end at any time, and what is tied to its timers and sockets with it.
 #[test]
 fn participants_are_settled_on_the_coordinators_runtime() {
-    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (ours, callers) = (runtime(), runtime());
     let service = Arc::new(Nest::default());
     let builder = Coordinator::builder("test", MemoryStore::new()).register(service.clone());
