@@ -6,32 +6,29 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::meter::{Meter, Operation};
+use super::queue::{Answer, Queue, Sending};
 use super::tasks::Tasks;
 use crate::store::{Append, StatusStore, StoreError};
 
 /// How many calls may be under way before writes are gathered.
 const DEPTH: usize = 2;
-/// How many writes are sent as one call.
-const MOST: usize = 128;
 
 /// A place may be held by a future that nobody polls: after so long, what waits goes out all the same.
 const STALL: Duration = Duration::from_millis(20);
-
-type Answer = Result<(), StoreError>;
 
 pub(super) struct Gather {
     store: Arc<dyn StatusStore>,
     /// After this a call counts as lost.
     limit: Duration,
     under_way: AtomicUsize,
-    queue: Mutex<Vec<Waiting>>,
+    queue: Queue,
     /// There is something in the queue, a call has returned, or the gatherer is gone.
     changed: Arc<Notify>,
     meter: Arc<Meter>,
@@ -50,21 +47,21 @@ impl Gather {
             store,
             limit,
             under_way: AtomicUsize::new(0),
-            queue: Mutex::default(),
+            queue: Queue::default(),
             changed: changed.clone(),
             meter,
         });
-        let (weak, sending) = (Arc::downgrade(&gather), tasks.clone());
+        let (gatherer, sending) = (Gatherer(Arc::downgrade(&gather)), tasks.clone());
         tasks.spawn_untracked(async move {
             loop {
-                let waiting = weak.upgrade().is_some_and(|gather: Arc<Self>| !gather.is_queue_empty());
+                let waiting = gatherer.gather().is_some_and(|gather| !gather.queue.is_empty());
                 let stalled = if waiting {
                     tokio::time::timeout(STALL, changed.notified()).await.is_err()
                 } else {
                     changed.notified().await;
                     false
                 };
-                let Some(gather) = weak.upgrade() else { return };
+                let Some(gather) = gatherer.gather() else { return };
                 gather.send_queued(&sending, if stalled { DEPTH + 1 } else { DEPTH });
             }
         });
@@ -76,28 +73,20 @@ impl Gather {
         if let Some(_place) = Place::take(self, DEPTH) {
             return self.alone(write).await;
         }
-        let (sender, answer) = oneshot::channel();
-        let first = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.push((write.clone(), sender));
-            self.meter.queued();
-            queue.len() == 1
-        };
+        // Its sender answers within one limit and begins within another. Beyond that the coordinator's runtime is gone.
+        let (seat, first) = self.queue.push(write.clone(), self.limit * 2 + STALL)?;
+        self.meter.queued();
         // The place that was missing may be free again by now. Whoever queues behind the first goes with it, or is seen by
         // the next that gives up its place.
         if first {
             self.changed.notify_one();
         }
-        // Its sender answers within one limit and begins within another. Beyond that the coordinator's runtime is gone.
-        match tokio::time::timeout(self.limit * 2 + STALL, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(StoreError::ambiguous("the coordinator's own runtime was shut down")),
-        }
+        seat.await
     }
 
     /// Appends many as one call.
     pub(super) async fn append_all(&self, writes: &[Append]) -> Vec<Answer> {
-        let call = AssertUnwindSafe(async { self.store.append_all(writes).await }).catch_unwind();
+        let call = AssertUnwindSafe(async { (*self.store).append_all(writes).await }).catch_unwind();
         let measured = self.meter.store_call(Operation::AppendAll);
         let why = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answers)) if answers.len() == writes.len() => {
@@ -118,7 +107,7 @@ impl Gather {
 
     async fn alone(&self, write: &Append) -> Answer {
         // Lazily, so that a store that panics before its first await is caught as well.
-        let call = AssertUnwindSafe(async { self.store.append(write).await }).catch_unwind();
+        let call = AssertUnwindSafe(async { (*self.store).append(write).await }).catch_unwind();
         let measured = self.meter.store_call(Operation::Append);
         let answer = match tokio::time::timeout(self.limit, call).await {
             Ok(Ok(answer)) => answer,
@@ -136,47 +125,37 @@ impl Gather {
             let gather = self.clone();
             tasks.spawn_background(async move {
                 let _place = Place(&gather);
-                while !batch.is_empty() {
+                loop {
                     gather.send(batch).await;
-                    batch = gather.batch();
+                    match gather.queue.pop() {
+                        Some(next) => batch = next,
+                        None => return,
+                    }
                 }
             });
         }
     }
 
     /// What a new sender starts with, its place reserved; `None` if there is no room or nothing to send.
-    fn reserve_batch(&self, depth: usize) -> Option<Vec<Waiting>> {
-        if self.is_queue_empty() {
+    fn reserve_batch(&self, depth: usize) -> Option<Sending> {
+        if self.queue.is_empty() {
             return None;
         }
         let place = Place::take(self, depth)?;
+        let batch = self.queue.pop()?;
         // The sender that is started takes it over.
         std::mem::forget(place);
-        Some(self.batch())
+        Some(batch)
     }
 
-    fn is_queue_empty(&self) -> bool {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    fn batch(&self) -> Vec<Waiting> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = if queue.len() > MOST { queue.split_off(MOST) } else { Vec::new() };
-        let batch = std::mem::replace(&mut *queue, rest);
-        self.meter.sent(batch.len());
-        batch
-    }
-
-    async fn send(&self, batch: Vec<Waiting>) {
-        let (writes, senders): (Vec<Append>, Vec<_>) = batch.into_iter().unzip();
+    async fn send(&self, batch: Sending) {
+        let writes = batch.take_writes();
+        self.meter.sent(writes.len());
         let answers = match writes.as_slice() {
             [write] => vec![self.alone(write).await],
             writes => self.append_all(writes).await,
         };
-        for (sender, answer) in senders.into_iter().zip(answers) {
-            // Who no longer waits does not need the answer.
-            let _ = sender.send(answer);
-        }
+        batch.answer(answers);
     }
 }
 
@@ -186,7 +165,22 @@ impl Drop for Gather {
     }
 }
 
-type Waiting = (Append, oneshot::Sender<Answer>);
+/// The task that starts senders. When it goes, nothing that waits will be sent any more.
+struct Gatherer(Weak<Gather>);
+
+impl Gatherer {
+    fn gather(&self) -> Option<Arc<Gather>> {
+        self.0.upgrade()
+    }
+}
+
+impl Drop for Gatherer {
+    fn drop(&mut self) {
+        if let Some(gather) = self.gather() {
+            gather.queue.close();
+        }
+    }
+}
 
 /// One of the calls under way; given back when dropped.
 struct Place<'a>(&'a Gather);
@@ -201,7 +195,7 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
-        if !self.0.is_queue_empty() {
+        if !self.0.queue.is_empty() {
             self.0.changed.notify_one();
         }
     }

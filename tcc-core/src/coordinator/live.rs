@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -51,6 +51,10 @@ struct State {
     read: Vec<(BranchId, Read)>,
     /// Whether a write is under way. There is one at a time, for each names the position that it follows.
     writing: bool,
+    /// Who polls the body, and writes what has queued when he has done so.
+    driver: Option<Waker>,
+    /// Some that he polls wait for their entry.
+    wanted: bool,
     /// No branch can join any more.
     sealed: bool,
     /// Why no further write is possible.
@@ -109,6 +113,8 @@ impl Live {
                 outputs: Vec::new(),
                 read: Vec::new(),
                 writing: false,
+                driver: None,
+                wanted: false,
                 sealed: false,
                 broken: None,
                 bytes: 0,
@@ -162,34 +168,63 @@ impl Live {
 
     /// Waits until the entry of a queued branch is in the log.
     ///
-    /// Whoever finds no write under way writes what has queued; so calls that start together cost one write.
+    /// Calls that start together cost one write: whoever polls the body writes what has queued once all of the body has been
+    /// polled. Where something in between has wakers of its own, whoever finds no write under way writes, after its siblings
+    /// had the chance to queue.
     pub(super) async fn enlisted(self: &Arc<Self>, branch: BranchId) -> Result<(), TransactionError> {
+        let driven = poll_fn(|cx| {
+            let mut state = self.state();
+            match state.fate_of(branch) {
+                Some(fate) => Poll::Ready(Some(fate)),
+                None if state.is_driven_by(cx.waker()) => {
+                    state.wanted = true;
+                    Poll::Pending
+                }
+                None => Poll::Ready(None),
+            }
+        });
+        if let Some(fate) = driven.await {
+            return fate;
+        }
         let mut first = true;
         loop {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            {
-                let state = self.state();
-                if state.logged.as_ref().is_some_and(|(record, _)| record.branch(branch).is_some()) {
-                    return Ok(());
-                }
-                if let Some(error) = &state.broken {
-                    return Err(error.clone());
-                }
+            if let Some(fate) = self.state().fate_of(branch) {
+                return fate;
             }
             if std::mem::take(&mut first) {
-                // Its siblings are polled before this task runs again: they queue as well.
                 yield_once().await;
             }
-            match self.next_entry() {
-                Some(append) => {
-                    let live = self.clone();
-                    Handoff::new(&self.shared.tasks, async move { live.write_enlist(append).await }).await;
-                }
+            match self.next_write() {
+                Some(write) => write.await,
                 None => changed.await,
             }
         }
+    }
+
+    /// Says who polls the body now.
+    pub(super) fn drive(&self, driver: &Waker) {
+        let mut state = self.state();
+        if !state.is_driven_by(driver) {
+            state.driver = Some(driver.clone());
+        }
+    }
+
+    /// The write of what has queued, if somebody who is driven waits for it and no other is under way.
+    pub(super) fn wanted_write(self: &Arc<Self>) -> Option<Handoff<()>> {
+        if !self.state().wanted {
+            return None;
+        }
+        self.next_write()
+    }
+
+    /// The write of what has queued, unless one is under way. It goes on if it is dropped.
+    fn next_write(self: &Arc<Self>) -> Option<Handoff<()>> {
+        let entry = self.next_entry()?;
+        let live = self.clone();
+        Some(Handoff::new(&self.shared.tasks, async move { live.write_enlist(entry).await }))
     }
 
     /// Takes what has queued into one entry, unless a write is under way.
@@ -199,6 +234,7 @@ impl Live {
             return None;
         }
         state.writing = true;
+        state.wanted = false;
         let branches = std::mem::take(&mut state.queued);
         let outputs = std::mem::take(&mut state.outputs);
         Some(match &state.logged {
@@ -231,11 +267,32 @@ impl Live {
 
     async fn write_enlist(&self, (append, change): (Append, Change)) {
         let fate = self.shared.write(&append, self.deadline).await;
+        let driver = self.write_ended(fate, &append, &change);
+        self.changed.notify_waiters();
+        if let Some(driver) = driver {
+            poll_fn(|cx| {
+                // Whoever drives this himself polls the body next.
+                if !driver.will_wake(cx.waker()) {
+                    driver.wake_by_ref();
+                }
+                Poll::Ready(())
+            })
+            .await;
+        }
+    }
+
+    /// Takes over what became of a write, and says who polls the body.
+    fn write_ended(
+        &self,
+        fate: Result<Written, WriteError>,
+        append: &Append,
+        change: &Change,
+    ) -> Option<Waker> {
         let mut state = self.state();
         state.writing = false;
         let outcome = match fate {
             Ok(Written::Applied) => {
-                state.log(&append, &change);
+                state.log(append, change);
                 Ok(())
             }
             // Only its initiator adds to it while it is unclaimed: another has it now, and will cancel it.
@@ -247,8 +304,7 @@ impl Live {
             tracing::debug!(id = %self.id, %error, "the transaction can't go on");
             state.broken = Some(error);
         }
-        drop(state);
-        self.changed.notify_waiters();
+        state.driver.clone()
     }
 
     /// Writes the begin of a transaction with a key, before its body runs. `over` is where the log ends that it takes
@@ -358,7 +414,11 @@ impl Live {
         cause: Option<Cause>,
         value: Option<Json>,
     ) -> Result<Option<(Append, Change)>, TransactionError> {
-        self.state().sealed = true;
+        {
+            let mut state = self.state();
+            state.sealed = true;
+            state.driver = None;
+        }
         self.writes_ended().await;
         let begin = {
             let mut state = self.state();
@@ -432,6 +492,18 @@ impl Live {
 }
 
 impl State {
+    /// Whether a queued branch is in the log, or why it never will be; `None` if that is open.
+    fn fate_of(&self, branch: BranchId) -> Option<Result<(), TransactionError>> {
+        match &self.logged {
+            Some((record, _)) if record.branch(branch).is_some() => Some(Ok(())),
+            _ => self.broken.clone().map(Err),
+        }
+    }
+
+    fn is_driven_by(&self, waker: &Waker) -> bool {
+        self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker))
+    }
+
     /// Takes over what was just written.
     fn log(&mut self, append: &Append, change: &Change) {
         let position = append.after.then(append.entry.op());

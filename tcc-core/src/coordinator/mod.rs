@@ -7,8 +7,9 @@
 //! | `keyed` | a transaction with a key, which never runs twice |
 //! | `tx` | what its body is given: calls of branches |
 //! | `live` | its log while it is undecided: enlist, decide |
+//! | `drive` | its body, polled together with the writes that it waits for |
 //! | `write` | one write, until its fate is certain |
-//! | `gather` | the way of all appends to the store |
+//! | `gather`, `queue` | the way of all appends to the store |
 //! | `settle`, `attempt` | phase two |
 //! | `finish` | tombstones |
 //! | `recovery` | what is due and whoever left it |
@@ -30,6 +31,7 @@ mod builder;
 pub(crate) mod call;
 mod carried;
 mod config;
+mod drive;
 mod error;
 mod finish;
 mod gather;
@@ -40,6 +42,7 @@ mod meter;
 mod once;
 mod operator;
 mod participants;
+mod queue;
 pub(crate) mod random;
 mod recovery;
 mod run;

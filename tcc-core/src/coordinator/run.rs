@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::call::Watch;
+use super::drive::drive;
 use super::error::TransactionError;
 use super::keyed::KeyedTransaction;
 use super::live::{Concluded, Live};
@@ -164,7 +165,7 @@ pub(super) async fn run<T, E: From<TransactionError>>(
     let ended = {
         // In a box: each of what is put around it would else move the whole of it.
         let body = OPEN.scope(live.id, AssertUnwindSafe(Box::pin(body(&tx))).catch_unwind());
-        tokio::time::timeout_at(live.deadline, watch.over(body)).instrument(span.clone()).await
+        tokio::time::timeout_at(live.deadline, drive(&live, watch.over(body))).instrument(span.clone()).await
     };
     let ended_at = Instant::now();
     if watch.has_blocked(ended_at) {

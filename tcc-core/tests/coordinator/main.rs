@@ -15,6 +15,7 @@ mod rig;
 mod said;
 mod settling;
 mod storm;
+mod together;
 mod trace;
 mod tries;
 mod writes;

@@ -192,6 +192,8 @@ pub struct Counting {
     pub appends: AtomicU64,
     /// The length of each entry appended.
     pub bytes: Mutex<Vec<usize>>,
+    /// An append takes a millisecond.
+    pub slow: AtomicBool,
 }
 
 #[async_trait]
@@ -199,6 +201,9 @@ impl StatusStore for Counting {
     async fn append(&self, write: &Append) -> Result<(), StoreError> {
         self.appends.fetch_add(1, Ordering::SeqCst);
         self.bytes.lock().unwrap().push(write.entry.line().len());
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         self.inner.append(write).await
     }
 
