@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -24,6 +25,10 @@ pub(crate) enum NoAnswer {
 }
 
 impl NoAnswer {
+    pub(super) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        Self::Panicked(panic_text(panic))
+    }
+
     /// What is measured of it.
     pub(super) const fn reply(&self) -> Reply {
         match self {
@@ -35,11 +40,21 @@ impl NoAnswer {
 
 /// Waits for the answer of a participant until then.
 pub(crate) async fn answer<T>(call: impl Future<Output = T> + Send, until: Instant) -> Result<T, NoAnswer> {
-    match tokio::time::timeout_at(until, AssertUnwindSafe(call).catch_unwind()).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(panic)) => Err(NoAnswer::Panicked(panic_text(&*panic))),
-        Err(_) => Err(NoAnswer::TimedOut),
-    }
+    let mut call = pin!(AssertUnwindSafe(call).catch_unwind());
+    // Who answers at once needs no timer.
+    let mut timer = pin!(None);
+    poll_fn(|cx| {
+        if let Poll::Ready(answered) = call.as_mut().poll(cx) {
+            return Poll::Ready(answered.map_err(|panic| NoAnswer::panicked(&*panic)));
+        }
+        if timer.is_none() {
+            // One that has used up its turn is to be stopped in time as well.
+            timer.set(Some(tokio::task::unconstrained(tokio::time::sleep_until(until))));
+        }
+        let timer = timer.as_mut().as_pin_mut().expect("it was set above");
+        timer.poll(cx).map(|()| Err(NoAnswer::TimedOut))
+    })
+    .await
 }
 
 /// The same of a phase of an action, which is warned of if it blocks.
@@ -57,12 +72,7 @@ pub(super) async fn watched_answer<T>(
     let answered = answer(watch.over(call), until).await;
     let ended = Instant::now();
     let late = ended > until;
-    if watch.has_blocked(ended) {
-        let (took, limit) = (watch.took(), watch.limit());
-        tracing::warn!(
-            "the {phase} of {action} blocked its thread: it took {took} where {limit} are allowed; use spawn_blocking"
-        );
-    }
+    watch.warn(action, phase, ended);
     if late && phase == Phase::Try { answered.and(Err(NoAnswer::TimedOut)) } else { answered }
 }
 
@@ -76,7 +86,32 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn until(until: Instant) -> Self {
-        Self { begun: Instant::now(), until, longest: Duration::ZERO }
+        Self::from(Instant::now(), until)
+    }
+
+    /// The same of what began then.
+    pub(super) const fn from(begun: Instant, until: Instant) -> Self {
+        Self { begun, until, longest: Duration::ZERO }
+    }
+
+    /// Until when it may take.
+    pub(super) const fn end(&self) -> Instant {
+        self.until
+    }
+
+    /// It worked for so long between two awaits.
+    pub(super) fn worked(&mut self, time: Duration) {
+        self.longest = self.longest.max(time);
+    }
+
+    /// Warns of a call that has blocked its thread.
+    pub(super) fn warn(&self, action: &ActionName, phase: Phase, ended: Instant) {
+        if self.has_blocked(ended) {
+            let (took, limit) = (self.took(), self.limit());
+            tracing::warn!(
+                "the {phase} of {action} blocked its thread: it took {took} where {limit} are allowed; use spawn_blocking"
+            );
+        }
     }
 
     pub(super) async fn over<T>(&mut self, work: impl Future<Output = T>) -> T {
@@ -84,7 +119,7 @@ impl Watch {
         poll_fn(|cx| {
             let before = Instant::now();
             let poll = work.as_mut().poll(cx);
-            self.longest = self.longest.max(before.elapsed());
+            self.worked(before.elapsed());
             poll
         })
         .await
@@ -93,8 +128,8 @@ impl Watch {
     /// Whether it went beyond its limit, and that by what it did between two awaits: half of the limit or more. A thread
     /// that was busy elsewhere for a moment is not its fault.
     pub(super) fn has_blocked(&self, ended: Instant) -> bool {
-        let much = ((self.until - self.begun) / 2).max(Duration::from_millis(1));
-        ended > self.until && self.longest >= much
+        let much = || ((self.until - self.begun) / 2).max(Duration::from_millis(1));
+        ended > self.until && self.longest >= much()
     }
 
     /// How long it has taken.

@@ -46,7 +46,7 @@ impl Finish {
 /// What the finisher is sent.
 pub(super) enum Message {
     /// Write this.
-    Finish(Box<Finish>),
+    Finish(Finish),
     /// Say when all that was sent before is written, and end: nothing is sent any more.
     Drained(oneshot::Sender<()>),
 }
@@ -62,69 +62,86 @@ pub(super) async fn drained(shared: &Shared) {
 
 /// Writes tombstones until the coordinator is shut down, or its last handle is gone, and all are written.
 pub(super) async fn run(gather: Arc<Gather>, mut messages: mpsc::UnboundedReceiver<Message>) {
-    let mut batch: Vec<Finish> = Vec::with_capacity(MOST);
-    let mut waiting = Vec::new();
+    let mut batch = Batch::default();
+    let mut received = Vec::with_capacity(MOST);
     let mut failures = 0;
     loop {
-        if batch.is_empty() {
-            if !waiting.is_empty() {
-                for sender in waiting.drain(..) {
+        if batch.writes.is_empty() {
+            if !batch.waiting.is_empty() {
+                for sender in batch.waiting {
                     // Who no longer waits need not know.
-                    let _: Result<(), ()> = oneshot::Sender::send(sender, ());
+                    let _: Result<(), ()> = sender.send(());
                 }
                 // A shutdown asks only once all work has ended that could send something.
                 return;
             }
             match messages.recv().await {
-                Some(message) => message.sort(&mut batch, &mut waiting),
+                Some(message) => batch.take(message),
                 None => return,
             }
-            if messages.len() < MOST / 2 && waiting.is_empty() {
+            if messages.len() < MOST / 2 && batch.waiting.is_empty() {
                 tokio::time::sleep(LINGER).await;
             }
         }
-        while batch.len() < MOST
-            && let Ok(message) = messages.try_recv()
-        {
-            message.sort(&mut batch, &mut waiting);
+        let room = MOST - batch.writes.len();
+        if room > 0 && !messages.is_empty() {
+            messages.recv_many(&mut received, room).await;
+            received.drain(..).for_each(|message| batch.take(message));
         }
-        batch = write(&gather, batch).await;
-        failures = if batch.is_empty() { 0 } else { failures + 1 };
+        batch.write(&gather).await;
+        failures = if batch.writes.is_empty() { 0 } else { failures + 1 };
         if failures > 0 {
             tokio::time::sleep(Backoff::STORE.delay(failures)).await;
         }
     }
 }
 
-impl Message {
-    fn sort(self, batch: &mut Vec<Finish>, waiting: &mut Vec<oneshot::Sender<()>>) {
-        match self {
-            Self::Finish(finish) => batch.push(*finish),
-            Self::Drained(sender) => waiting.push(sender),
-        }
-    }
+/// What is written by one call.
+#[derive(Default)]
+struct Batch {
+    writes: Vec<Append>,
+    /// For each of these, when its lease ends.
+    until: Vec<Instant>,
+    /// Who waits until all is written.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
-/// Writes a batch, and returns what is to be written again.
-async fn write(gather: &Gather, batch: Vec<Finish>) -> Vec<Finish> {
-    if batch.is_empty() {
-        return batch;
-    }
-    let writes: Vec<Append> = batch.iter().map(|finish| finish.append.clone()).collect();
-    let answers = gather.append_all(&writes).await;
-    let now = Instant::now();
-    let again = |finish: &Finish, answer| match answer {
-        Ok(()) => false,
-        // Either way the same entry may follow the same position once more.
-        Err(StoreError::Unavailable { .. } | StoreError::Ambiguous { .. }) if now < finish.until => true,
-        Err(error) => {
-            tracing::debug!(id = %finish.append.id, %error, "a settled transaction is left to recovery");
-            false
+impl Batch {
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Finish(Finish { append, until }) => {
+                self.writes.push(append);
+                self.until.push(until);
+            }
+            Message::Drained(sender) => self.waiting.push(sender),
         }
-    };
-    batch
-        .into_iter()
-        .zip(answers)
-        .filter_map(|(finish, answer)| again(&finish, answer).then_some(finish))
-        .collect()
+    }
+
+    /// Writes it, and keeps what is to be written again.
+    async fn write(&mut self, gather: &Gather) {
+        if self.writes.is_empty() {
+            return;
+        }
+        let answers = gather.append_all(&self.writes).await;
+        if answers.iter().all(Result::is_ok) {
+            self.writes.clear();
+            self.until.clear();
+            return;
+        }
+        let now = Instant::now();
+        let written = std::mem::take(&mut self.writes).into_iter().zip(std::mem::take(&mut self.until));
+        for ((append, until), answer) in written.zip(answers) {
+            match answer {
+                Ok(()) => {}
+                // Either way the same entry may follow the same position once more.
+                Err(StoreError::Unavailable { .. } | StoreError::Ambiguous { .. }) if now < until => {
+                    self.writes.push(append);
+                    self.until.push(until);
+                }
+                Err(error) => {
+                    tracing::debug!(id = %append.id, %error, "a settled transaction is left to recovery");
+                }
+            }
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::handoff::Handoff;
 use super::settle::Settling;
 use super::shared::Shared;
 use super::write::{WriteError, Written};
-use crate::participant::Action;
+use crate::participant::{Action, Read};
 use crate::protocol::{
     Begin, BranchId, Cause, Change, Decide, Decision, Enlist, Enlisted, Json, Key, Name, Output, Position,
     Record, Run, TraceParent, TxId,
@@ -47,6 +47,8 @@ struct State {
     next: usize,
     /// Outputs that wait for the next entry.
     outputs: Vec<Output>,
+    /// The payloads of acknowledged branches, so that phase two need not read them again.
+    read: Vec<(BranchId, Read)>,
     /// Whether a write is under way. There is one at a time, for each names the position that it follows.
     writing: bool,
     /// Who polls the body, and writes what has queued when he has done so.
@@ -110,6 +112,7 @@ impl Live {
                 queued: Vec::new(),
                 next: 0,
                 outputs: Vec::new(),
+                read: Vec::new(),
                 writing: false,
                 driver: None,
                 wanted: false,
@@ -341,11 +344,17 @@ impl Live {
     }
 
     /// Keeps the output of a try for the next entry: the branch is then acknowledged.
-    pub(super) fn acknowledge(&self, branch: BranchId, output: Json) -> Result<(), TransactionError> {
+    pub(super) fn acknowledge(
+        &self,
+        branch: BranchId,
+        output: Json,
+        read: Read,
+    ) -> Result<(), TransactionError> {
         self.check_payload("an output", &output)?;
         let mut state = self.state();
         state.count(self.id, self.shared.config.max_log, &output)?;
         state.outputs.push(Output { id: branch, output });
+        state.read.push((branch, read));
         Ok(())
     }
 
@@ -368,15 +377,15 @@ impl Live {
         match self.shared.write(&append, self.deadline.max(since)).await {
             Ok(Written::Applied) => {
                 decided();
-                let (record, position) = {
+                let ((record, position), read) = {
                     let mut state = self.state();
                     state.log(&append, &change);
                     // Nothing asks the live state any more.
-                    state.logged.take().expect("it was logged above")
+                    (state.logged.take().expect("it was logged above"), std::mem::take(&mut state.read))
                 };
                 let end = (position, position.entries as usize);
                 let settling = Settling::new(&self.shared, self.id, record, end, since).begun_at(self.begun);
-                settling.first_attempts().await;
+                settling.with_read(read).first_attempts().await;
                 Ok(Concluded::by(decision))
             }
             // Decided as asked; who claimed it settles it.

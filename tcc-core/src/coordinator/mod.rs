@@ -22,13 +22,14 @@
 //! | `trace` | the trace that a transaction belongs to |
 //! | `once` | what is said once |
 //! | `unknown` | actions that only other instances know |
-//! | `tasks`, `handoff` | work that outlives its caller |
+//! | `tasks`, `handoff`, `carried` | work that outlives its caller |
 
 mod alert;
 mod attempt;
 mod backoff;
 mod builder;
 pub(crate) mod call;
+mod carried;
 mod config;
 mod drive;
 mod error;

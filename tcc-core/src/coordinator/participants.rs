@@ -2,13 +2,13 @@
 
 use foldhash::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use crate::participant::Registry;
+use crate::participant::{Action, Registry};
 use crate::protocol::{ActionName, Position, TxId};
 
 /// How many transactions are remembered as waiting for one participant. The others come back when they are due.
@@ -38,12 +38,16 @@ impl Woken {
     }
 }
 
-/// All participants that are registered.
-pub(super) struct Participants(HashMap<String, Participant>);
+/// All participants that are registered, as [`Registry::participants`] has them.
+pub(super) struct Participants {
+    all: Vec<Participant>,
+    /// Where each stands.
+    by_name: HashMap<String, usize>,
+}
 
 /// One participant.
 pub(super) struct Participant {
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     /// Whether any wait, so that a success need not look.
     any_waiting: AtomicBool,
     /// Those put back into the store.
@@ -52,6 +56,15 @@ pub(super) struct Participant {
     woken: Mutex<Woken>,
     /// Those held here until their next attempt.
     works: Notify,
+}
+
+/// A permit for one call; given back when it is dropped.
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
 }
 
 /// A transaction that was put back into the store because the participant failed.
@@ -65,20 +78,28 @@ pub(super) struct Waiting {
 impl Participants {
     /// The participants of these actions, each with so many calls at once.
     pub(super) fn of(registry: &Registry, at_once: usize) -> Self {
-        let names = registry.actions().map(|action| action.name().participant().to_owned());
-        Self(names.map(|name| (name, Participant::new(at_once))).collect())
+        let names = registry.participants();
+        Self {
+            all: names.iter().map(|_| Participant::new(at_once)).collect(),
+            by_name: names.iter().cloned().zip(0..).collect(),
+        }
     }
 
-    /// The participant of an action, if it is registered here.
+    /// The participant of an action that is registered here.
+    pub(super) fn serving(&self, action: &Action) -> &Participant {
+        &self.all[action.participant()]
+    }
+
+    /// The participant of an action, if it is registered here, be it without that action.
     pub(super) fn of_action(&self, action: &ActionName) -> Option<&Participant> {
-        self.0.get(action.participant())
+        self.by_name.get(action.participant()).map(|place| &self.all[*place])
     }
 }
 
 impl Participant {
     fn new(at_once: usize) -> Self {
         Self {
-            calls: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
+            calls: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))),
             any_waiting: AtomicBool::new(false),
             waiting: Mutex::default(),
             woken: Mutex::default(),
@@ -100,8 +121,22 @@ impl Participant {
     ///
     /// Cancellation safe: a dropped future loses its place and nothing else.
     pub(super) async fn call(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
-        self.calls.acquire().await.ok()
+        match self.call_now() {
+            Some(permit) => Some(permit),
+            // It is never closed.
+            None => self.calls.acquire().await.ok(),
+        }
+    }
+
+    /// The same, if it bears one more call now. Who waits for that goes first.
+    pub(super) fn call_now(&self) -> Option<SemaphorePermit<'_>> {
+        self.calls.try_acquire().ok()
+    }
+
+    /// Makes a permit of it one that may be taken elsewhere.
+    pub(super) fn keep(&self, permit: SemaphorePermit<'_>) -> Room {
+        permit.forget();
+        Room(self.calls.clone())
     }
 
     /// Remembers a transaction to be woken by its next success.

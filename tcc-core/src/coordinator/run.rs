@@ -26,6 +26,11 @@ tokio::task_local! {
     static OPEN: TxId;
 }
 
+/// Whether this is called from the body of a transaction.
+pub(super) fn is_in_a_body() -> bool {
+    OPEN.try_with(|_| ()).is_ok()
+}
+
 /// How long a caller whose body failed waits for its branches to be cancelled; after that they are cancelled in the
 /// background.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
@@ -195,7 +200,7 @@ pub(super) async fn run<T, E: From<TransactionError>>(
 }
 
 async fn confirm(live: &Arc<Live>, value: Option<Json>) -> Result<(), TransactionError> {
-    // In a task of its own (PEERS 21): a caller that is not polled would hold up participants in the middle of their work.
+    // It does not end with its caller, nor wait for one that is not polled (PEERS 21).
     let conclude = Box::pin(live.clone().conclude(Decision::Confirm, None, value));
     match live.shared.tasks.run(conclude).await {
         Some(Ok(Concluded::Confirmed)) => Ok(()),

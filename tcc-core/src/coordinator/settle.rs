@@ -1,6 +1,8 @@
 //! Phase two: every branch is confirmed or cancelled, for as long as it takes.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,14 +11,15 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::attempt::{Answer, Attempt, NotSettled};
+use super::attempt::{Answer, Attempt, NotSettled, Which};
 use super::config::SettleOrder;
 use super::finish::{Finish, Message};
 use super::participants::Waiting;
 use super::random;
 use super::shared::{Shared, chain};
+use super::unknown::NotKnown;
 use super::write::Written;
-use crate::participant::SettleError;
+use crate::participant::{Action, Branch, Payloads, Read, SettleError};
 use crate::protocol::{
     BranchId, BranchKey, BranchRecord, BranchState, Change, Claim, Decision, Failed, Plan, Position, Record,
     Settle, Settled, Status, Step, TxId, Verdict,
@@ -36,7 +39,7 @@ const MAX_ERROR: usize = 512;
 pub(super) struct Settling {
     shared: Arc<Shared>,
     id: TxId,
-    /// As the log has it.
+    /// As the log has it, or will when the write under way is done.
     record: Record,
     position: Position,
     /// How many entries the log holds.
@@ -45,8 +48,9 @@ pub(super) struct Settling {
     since: Instant,
     /// When the transaction began, if it began here.
     begun: Option<Instant>,
-    /// Calls under way, and waits for the next.
-    calls: FuturesUnordered<BoxFuture<'static, Answer>>,
+    calls: Calls,
+    /// Payloads that this process has read already; each is taken by a first attempt.
+    read: Vec<(BranchId, Read)>,
     /// Branches whose first attempt here has not returned.
     first_left: usize,
     /// Who waits for these; dropped when there is none left.
@@ -59,6 +63,27 @@ pub(super) struct Settling {
     called: bool,
     /// Branches that are not waited for here, and when they are to be asked again.
     later: Vec<(Step, Instant)>,
+}
+
+/// Calls under way, and waits for the next. Of most transactions there are none: their participants answer at once.
+#[derive(Default)]
+struct Calls(Option<FuturesUnordered<BoxFuture<'static, Answer>>>);
+
+impl Calls {
+    fn push(&mut self, call: BoxFuture<'static, Answer>) {
+        self.0.get_or_insert_default().push(call);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(FuturesUnordered::is_empty)
+    }
+
+    /// The next answer; `None` if there is no call.
+    ///
+    /// Cancellation safe: no answer is lost.
+    async fn next(&mut self) -> Option<Answer> {
+        self.0.as_mut()?.next().await
+    }
 }
 
 /// Somebody else has the transaction now.
@@ -81,7 +106,8 @@ impl Settling {
             entries,
             since,
             begun: None,
-            calls: FuturesUnordered::new(),
+            calls: Calls::default(),
+            read: Vec::new(),
             first_left: 0,
             caller: None,
             in_order: Vec::new(),
@@ -97,17 +123,26 @@ impl Settling {
         self
     }
 
+    /// The same, some of whose payloads this process has read already.
+    pub(super) fn with_read(mut self, read: Vec<(BranchId, Read)>) -> Self {
+        self.read = read;
+        self
+    }
+
     /// Asks every branch once, then returns; what is left goes on in the coordinator's tasks.
+    ///
+    /// Only what answers at once does so here. Whoever has more to do is not to be in the middle of it when this future is
+    /// not polled (PEERS 21): that is a task's.
     ///
     /// Returns at the latest after the longest time limit of the calls: a participant that has no room for one more lets
     /// its caller wait no longer than one that hangs.
     pub(super) async fn first_attempts(mut self) {
-        let until = Instant::now() + self.longest_limit();
-        self.start();
-        self.drive_first(until).await;
-        if self.calls.is_empty() && self.unsettled().next().is_none() {
+        let begun = Instant::now();
+        self.start(begun).await;
+        if self.calls.is_empty() && self.later.is_empty() {
             return self.conclude().await;
         }
+        let until = begun + self.longest_limit();
         let (caller, returned) = oneshot::channel();
         // It goes at once if there is none left.
         self.caller = Some(caller).filter(|_| self.first_left > 0);
@@ -119,7 +154,7 @@ impl Settling {
 
     /// Settles it, or puts it back into the store.
     pub(super) async fn run(mut self) {
-        self.start();
+        self.start(Instant::now()).await;
         self.rest().await;
     }
 
@@ -130,30 +165,42 @@ impl Settling {
         }
     }
 
-    fn start(&mut self) {
+    /// Makes the first attempts, and takes the answers of those that answer at once.
+    async fn start(&mut self, now: Instant) {
         self.shared.meter.has(self.id, || self.is_stuck());
-        match self.record.plan() {
-            Plan::Settle(mut steps) => match self.shared.config.order {
-                SettleOrder::Concurrent => {
-                    for step in steps {
-                        self.begin(step);
-                    }
-                }
-                SettleOrder::Reverse => {
-                    if let Some(last) = steps.pop() {
-                        self.begin(last);
-                    }
-                    self.in_order = steps;
-                }
-            },
-            Plan::Finish | Plan::Keep | Plan::Await | Plan::Decide(_) => {}
+        if let Plan::Settle(mut steps) = self.record.plan() {
+            if self.shared.config.order == SettleOrder::Reverse {
+                self.in_order = steps.split_off(0);
+                steps.extend(self.in_order.pop());
+            }
+            poll_fn(|cx| Poll::Ready(self.start_with(&mut steps, now, cx))).await;
         }
     }
 
-    /// The first attempt of a step.
-    fn begin(&mut self, step: Step) {
-        self.first_left += 1;
-        self.attempt(step.id, step.phase, Duration::ZERO, true);
+    fn start_with(&mut self, steps: &mut Vec<Step>, mut now: Instant, cx: &mut Context<'_>) {
+        for step in steps.drain(..) {
+            self.start_step(step, &mut now, cx);
+        }
+    }
+
+    /// The first attempt of a step, and of those that wait for it to be done.
+    fn start_step(&mut self, step: Step, now: &mut Instant, cx: &mut Context<'_>) {
+        let mut next = Some(step);
+        while let Some(Step { id, phase }) = next.take() {
+            self.first_left += 1;
+            let which = self.next_attempt(id, phase, true);
+            let attempt = self.prepare(which);
+            let answer = match self.action(id) {
+                Ok(action) => match attempt.at_once(&self.shared, action, now, cx) {
+                    Ok(answer) => answer,
+                    Err(pending) => return self.calls.push(pending),
+                },
+                Err(unknown) => which.answered(Err(unknown)),
+            };
+            if self.note(answer) {
+                next = self.in_order.pop();
+            }
+        }
     }
 
     /// The longest time limit of the calls that are to be made.
@@ -162,17 +209,6 @@ impl Settling {
         let known =
             unsettled.filter_map(|branch| self.shared.registry.action(&branch.action, branch.version));
         known.map(|action| self.shared.limit(action)).max().unwrap_or_default()
-    }
-
-    /// Takes answers until each branch had its first attempt; or until then, or until the lease is to be renewed: a store
-    /// that does not answer is not to be waited for by a caller.
-    async fn drive_first(&mut self, until: Instant) {
-        let until = until.min(self.renew_at());
-        while self.first_left > 0
-            && let Ok(Some(answer)) = tokio::time::timeout_at(until, self.calls.next()).await
-        {
-            self.take(answer);
-        }
     }
 
     /// Takes answers until there is none to wait for.
@@ -206,8 +242,19 @@ impl Settling {
         self.since + self.shared.config.lease / 2
     }
 
+    /// Takes an answer, and begins what waits for it.
     fn take(&mut self, answer: Answer) {
-        let Answer { id, phase, number, first, result } = answer;
+        if self.note(answer)
+            && let Some(Step { id, phase }) = self.in_order.pop()
+        {
+            self.first_left += 1;
+            self.attempt(id, phase, Duration::ZERO, true);
+        }
+    }
+
+    /// Takes an answer; whether its branch is done with.
+    fn note(&mut self, answer: Answer) -> bool {
+        let Answer { which: Which { id, phase, number, first }, result } = answer;
         if first {
             self.first_left -= 1;
         }
@@ -221,9 +268,11 @@ impl Settling {
                 let delay = self.fail(id, phase, number, chain(&*error));
                 // What is soon is waited for; the lease is renewed meanwhile. A coordinator that closes waits for nothing.
                 if delay <= self.shared.config.lease / 2 && !self.shared.tasks.closing().is_cancelled() {
-                    return self.attempt(id, phase, delay, false);
+                    self.attempt(id, phase, delay, false);
+                } else {
+                    self.put_off(id, phase, delay);
                 }
-                return self.put_off(id, phase, delay);
+                return false;
             }
             Err(NotSettled::Unknown(error)) => {
                 self.shared.meter.unknown_action(&error.action, error.version);
@@ -231,10 +280,14 @@ impl Settling {
                 let delay = self.fail(id, phase, number, error.to_string());
                 // Long enough for all other instances to have looked when it is due, so that they are as quick as this one.
                 let lease = self.shared.config.lease;
-                return self.put_off(id, phase, delay.max(lease + random::up_to(lease)));
+                self.put_off(id, phase, delay.max(lease + random::up_to(lease)));
+                return false;
             }
             // No attempt was made: at once, for another instance.
-            Err(NotSettled::Closing) => return self.put_off(id, phase, Duration::ZERO),
+            Err(NotSettled::Closing) => {
+                self.put_off(id, phase, Duration::ZERO);
+                return false;
+            }
         };
         // Nobody was called for help about what is done at its first attempt.
         if number > 1 {
@@ -243,9 +296,7 @@ impl Settling {
         self.progress.failed.retain(|failed| failed.id != id);
         self.progress.settled.push(Settled { id, phase, verdict });
         self.shared.meter.has(self.id, || self.is_stuck());
-        if let Some(next) = self.in_order.pop() {
-            self.begin(next);
-        }
+        true
     }
 
     /// Notes a failed attempt, and says how long to wait before the next.
@@ -299,20 +350,51 @@ impl Settling {
         }
     }
 
+    /// Makes an attempt after this time.
     fn attempt(&mut self, id: BranchId, phase: Decision, delay: Duration, first: bool) {
-        let Some(branch) = self.record.branch(id) else { return };
-        let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
-        let number = failed.unwrap_or(branch.attempts).saturating_add(1);
-        let call = Attempt {
-            shared: self.shared.clone(),
-            key: BranchKey { tx: self.id, branch: id, run: self.record.run() },
-            branch: branch.clone(),
-            begun_ms: self.record.begun_ms(),
-            traceparent: self.record.traceparent(),
-            phase,
-            number,
+        let which = self.next_attempt(id, phase, first);
+        let attempt = self.prepare(which);
+        let call: BoxFuture<'static, Answer> = match self.action(id) {
+            Ok(action) => Box::pin(attempt.after(self.shared.clone(), action.clone(), delay)),
+            Err(unknown) => Box::pin(std::future::ready(which.answered(Err(unknown)))),
         };
-        self.calls.push(Box::pin(call.after(delay, first)));
+        self.calls.push(call);
+    }
+
+    fn branch(&self, id: BranchId) -> &BranchRecord {
+        self.record.branch(id).expect("the steps are those of the record")
+    }
+
+    /// What a branch calls; an error, if nobody here does that.
+    fn action(&self, id: BranchId) -> Result<&Arc<Action>, NotSettled> {
+        let BranchRecord { action, version, .. } = self.branch(id);
+        self.shared
+            .registry
+            .action(action, *version)
+            .ok_or_else(|| NotSettled::Unknown(NotKnown { action: action.clone(), version: *version }))
+    }
+
+    fn next_attempt(&self, id: BranchId, phase: Decision, first: bool) -> Which {
+        let failed = self.progress.failed.iter().find(|failed| failed.id == id).map(|failed| failed.attempts);
+        let number = failed.unwrap_or(self.branch(id).attempts).saturating_add(1);
+        Which { id, phase, number, first }
+    }
+
+    fn prepare(&mut self, which: Which) -> Attempt {
+        let Which { id, phase, number, .. } = which;
+        let read = self.read.iter().position(|(of, _)| *of == id);
+        let read = read.map(|place| self.read.swap_remove(place).1);
+        let branch = self.branch(id);
+        let key = BranchKey { tx: self.id, branch: id, run: self.record.run() };
+        Attempt {
+            which,
+            cx: Branch::new(key, branch.action.clone(), phase.phase())
+                .with_on_confirm(branch.on_confirm)
+                .with_attempt(number)
+                .with_begun_ms(self.record.begun_ms())
+                .with_traceparent(self.record.traceparent()),
+            payloads: Payloads { request: branch.request.clone(), output: branch.output.clone(), read },
+        }
     }
 
     fn unsettled(&self) -> impl Iterator<Item = &BranchRecord> {
@@ -336,6 +418,7 @@ impl Settling {
             Some(settle) => Change::Settle(settle),
             None => Change::Claim(Claim { by: self.shared.owner }),
         };
+        self.apply(&change)?;
         self.append(&change, Due::In(self.shared.config.lease)).await
     }
 
@@ -347,29 +430,28 @@ impl Settling {
 
     /// Nothing is under way here any more: finish it, keep it for an operator, or put it back.
     async fn conclude(mut self) {
-        let progress = self.take_progress();
-        let record = match &progress {
-            Some(settle) => match self.after(&Change::Settle(settle.clone())) {
-                Ok(record) => record,
-                Err(LeaseLost) => return self.lost(),
-            },
-            None => self.record.clone(),
-        };
+        let change = self.take_progress().map(Change::Settle);
+        if let Some(change) = &change
+            && self.apply(change).is_err()
+        {
+            return self.lost();
+        }
+        let record = &self.record;
         if record.status().is_settled() {
-            self.shared.meter.settled(&record, self.begun);
+            self.shared.meter.settled(record, self.begun);
         }
         let resolved = |branch: &BranchRecord| matches!(branch.state, BranchState::Resolved { .. });
         match record.status() {
             // Who resolved it and why is kept with the whole log.
             Status::Confirmed | Status::Cancelled if record.branches().iter().any(resolved) => {
-                let retain = Retain::For(self.shared.config.retention_of(&record));
-                self.put_down(progress, Due::Never { retain }).await;
+                let retain = Retain::For(self.shared.config.retention_of(record));
+                self.put_down(change, Due::Never { retain }).await;
             }
             Status::Confirmed | Status::Cancelled => {
                 tracing::debug!(tx = %self.id, status = %record.status(), "settled");
-                let finish = Finish::new(&self.shared, self.id, &record, self.position, self.since);
+                let finish = Finish::new(&self.shared, self.id, record, self.position, self.since);
                 // The receiver goes only with the whole coordinator; then recovery finishes it.
-                let _ = self.shared.finished.send(Message::Finish(Box::new(finish)));
+                let _ = self.shared.finished.send(Message::Finish(finish));
             }
             Status::Heuristic => {
                 tracing::error!(
@@ -377,8 +459,8 @@ impl Settling {
                     "a transaction is heuristic: a participant refused what was decided; an operator has to resolve it"
                 );
                 // Before it is written: rather twice than never.
-                self.shared.call_when_heuristic(self.id, &record);
-                self.put_down(progress, Due::Never { retain: Retain::Forever }).await;
+                self.shared.call_when_heuristic(self.id, record);
+                self.put_down(change, Due::Never { retain: Retain::Forever }).await;
             }
             Status::Trying | Status::Confirming | Status::Cancelling => {
                 let now = Instant::now();
@@ -386,7 +468,7 @@ impl Settling {
                     .earliest()
                     .map_or(self.shared.config.backoff.base, |at| at.saturating_duration_since(now));
                 let due = Due::In(wait);
-                if self.put_down(progress, due).await {
+                if self.put_down(change, due).await {
                     self.shared.meter.put_back(self.id, now + wait);
                     self.wait_for_participants();
                 }
@@ -395,14 +477,22 @@ impl Settling {
         }
     }
 
-    /// Writes what is left to be written, and lets go of the transaction. `false` if it was lost before.
-    async fn put_down(&mut self, progress: Option<Settle>, due: Due) -> bool {
-        let change = progress.map_or(Change::Claim(Claim { by: self.shared.owner }), Change::Settle);
-        let held = self.append(&change, due).await.is_ok();
-        if !held {
+    /// Writes the change that was made last, if any, and lets go of the transaction. `false` if it was lost before.
+    async fn put_down(&mut self, change: Option<Change>, due: Due) -> bool {
+        let held = match change {
+            Some(change) => self.append(&change, due).await,
+            None => {
+                let claim = Change::Claim(Claim { by: self.shared.owner });
+                match self.apply(&claim) {
+                    Ok(()) => self.append(&claim, due).await,
+                    Err(LeaseLost) => Err(LeaseLost),
+                }
+            }
+        };
+        if held.is_err() {
             self.lost();
         }
-        held
+        held.is_ok()
     }
 
     /// PEERS 37: the next success of a participant wakes what waits for it. What is unknown here does not become known by
@@ -417,23 +507,19 @@ impl Settling {
         }
     }
 
-    /// The record after a change. The holder of a transaction makes legal ones, unless its log was damaged.
-    fn after(&self, change: &Change) -> Result<Record, LeaseLost> {
-        let mut record = self.record.clone();
-        match record.apply(change) {
-            Ok(()) => Ok(record),
-            Err(error) => {
-                tracing::error!(tx = %self.id, %error, "the log must be damaged: this transaction can't go on");
-                Err(LeaseLost)
-            }
-        }
+    /// Makes a change of the record. The holder of a transaction makes legal ones, unless its log was damaged.
+    fn apply(&mut self, change: &Change) -> Result<(), LeaseLost> {
+        self.record.apply(change).map_err(|error| {
+            tracing::error!(tx = %self.id, %error, "the log must be damaged: this transaction can't go on");
+            LeaseLost
+        })
     }
 
+    /// Appends a change that the record has already.
     async fn append(&mut self, change: &Change, due: Due) -> Result<(), LeaseLost> {
-        let record = self.after(change)?;
         let long = self.entries >= LONG_LOG;
         let (entry, mode) = if long {
-            (self.shared.entry(&Change::Snapshot(record.snapshot())), Mode::Replace)
+            (self.shared.entry(&Change::Snapshot(self.record.snapshot())), Mode::Replace)
         } else {
             (self.shared.entry(change), Mode::Extend)
         };
@@ -456,7 +542,6 @@ impl Settling {
         };
         match written {
             Ok(Written::Applied) => {
-                self.record = record;
                 self.position = append.after.then(append.entry.op());
                 self.since = since;
                 self.entries = if long { 1 } else { self.entries + 1 };

@@ -12,7 +12,7 @@ use super::live::Live;
 use super::meter::Reply;
 use super::recovery;
 use super::shared::chain;
-use crate::participant::{Action, ActionType, Branch, Payload, Tried, TryFailure};
+use crate::participant::{Action, ActionType, Branch, Payload, Read, Tried, TryFailure};
 use crate::protocol::{ActionName, BranchKey, Json, Phase, TraceParent, TxId};
 use crate::store::BoxError;
 
@@ -79,7 +79,7 @@ impl Tx {
         const { assert!(!A::ON_CONFIRM, "an action without a try is enlisted: `tx.enlist::<A>(request)`") }
         async move {
             let action = self.action::<A>().map_err(BranchError::Transaction)?;
-            let raw = self.payload::<A, _>("request", &request).map_err(BranchError::Transaction)?;
+            let (raw, read) = self.payload::<A, _>("request", &request).map_err(BranchError::Transaction)?;
             let branch = self.live.queue(action, raw.clone()).map_err(BranchError::Transaction)?;
             self.live.enlisted(branch).await.map_err(BranchError::Transaction)?;
             let key = BranchKey { tx: self.live.id, branch, run: self.live.run };
@@ -87,7 +87,8 @@ impl Tx {
                 tracing::debug_span!("branch", key = %key, action = %action.name(), phase = %Phase::Try);
             let output = self.r#try::<A>(action, key, request, &raw).instrument(span).await?;
             let logged = self.payload::<A, _>("output", &output).map_err(BranchError::Transaction)?;
-            self.live.acknowledge(branch, logged).map_err(BranchError::Transaction)?;
+            let read = Read::new::<A>(read, logged.1);
+            self.live.acknowledge(branch, logged.0, read).map_err(BranchError::Transaction)?;
             Ok(output)
         }
     }
@@ -187,7 +188,7 @@ impl Tx {
     pub fn enlist<A: ActionType<Output = ()>>(&self, request: A::Request) -> Result<(), TransactionError> {
         const { assert!(A::ON_CONFIRM, "an action with a try is called: `tx.call::<A>(request).await`") }
         let action = self.action::<A>()?;
-        let raw = self.payload::<A, _>("request", &request)?;
+        let (raw, _) = self.payload::<A, _>("request", &request)?;
         self.live.queue(action, raw).map(drop)
     }
 
@@ -199,12 +200,12 @@ impl Tx {
         })
     }
 
-    /// Writes a payload, and makes sure that it can be read back: what the log could not give back would never settle.
+    /// Writes a payload, and reads it back: what the log could not give back would never settle.
     fn payload<A: ActionType, T: Payload>(
         &self,
         what: &'static str,
         value: &T,
-    ) -> Result<Json, TransactionError> {
+    ) -> Result<(Json, T), TransactionError> {
         let unwritable = |error: serde_json::Error| TransactionError::Payload {
             id: self.live.id,
             action: A::NAME,
@@ -212,8 +213,8 @@ impl Tx {
             why: error.to_string(),
         };
         let json = Json::of(value).map_err(unwritable)?;
-        json.to::<T>().map_err(unwritable)?;
-        Ok(json)
+        let read = json.to::<T>().map_err(unwritable)?;
+        Ok((json, read))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A handler, bound to one of the actions that it does and to the payloads that the log has of it.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -19,13 +20,34 @@ pub(super) trait TryHandler<A: ActionType>: Send + Sync {
 
 /// Confirms and cancels an action, given its payloads as they stand in the log.
 pub(super) trait SettleHandler: Send + Sync {
-    fn settle<'a>(
-        &'a self,
-        cx: &'a Branch,
+    fn settle(
+        self: Arc<Self>,
+        cx: Branch,
         phase: Decision,
-        request: &'a Json,
-        output: Option<&'a Json>,
-    ) -> BoxFuture<'a, Settled>;
+        payloads: Payloads,
+    ) -> BoxFuture<'static, Settled>;
+}
+
+/// What a branch was asked for, and what its try returned, if that is in the log.
+pub(crate) struct Payloads {
+    pub(crate) request: Json,
+    pub(crate) output: Option<Json>,
+    /// The same, if this process has read them once already.
+    pub(crate) read: Option<Read>,
+}
+
+/// The request and the output of an action, as they were read back from what is in the log, so that they are what any other
+/// process would read there.
+pub(crate) struct Read(Box<dyn Any + Send + Sync>);
+
+impl Read {
+    pub(crate) fn new<A: ActionType>(request: A::Request, output: A::Output) -> Self {
+        Self(Box::new((request, output)))
+    }
+
+    fn of<A: ActionType>(self) -> Option<(A::Request, A::Output)> {
+        self.0.downcast().ok().map(|read| *read)
+    }
 }
 
 /// A handler of `A`. The log has a `Request` and an `Output`: those of `A`, or those of an older version.
@@ -38,10 +60,10 @@ pub(super) struct Bound<
     /// That of the payloads in the log.
     version: u16,
     handler: Arc<H>,
-    payloads: PhantomData<Payloads<A, Request, Output>>,
+    payloads: PhantomData<Types<A, Request, Output>>,
 }
 
-type Payloads<A, Request, Output> = fn() -> (A, Request, Output);
+type Types<A, Request, Output> = fn() -> (A, Request, Output);
 
 impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
     pub(super) fn new(version: u16, handler: Arc<H>) -> Self {
@@ -62,28 +84,26 @@ where
     Request: Payload + Upcast<A::Request>,
     Output: Payload + Upcast<A::Output>,
 {
-    fn settle<'a>(
-        &'a self,
-        cx: &'a Branch,
+    fn settle(
+        self: Arc<Self>,
+        cx: Branch,
         phase: Decision,
-        request: &'a Json,
-        output: Option<&'a Json>,
-    ) -> BoxFuture<'a, Settled> {
+        payloads: Payloads,
+    ) -> BoxFuture<'static, Settled> {
         Box::pin(async move {
-            self.check(cx)?;
-            let request: A::Request = self.read::<Request, _>("request", request)?;
-            let output = output.map(|output| self.read::<Output, A::Output>("output", output)).transpose()?;
+            self.check(&cx)?;
+            let (request, output) = self.payloads(payloads)?;
             match (phase, output) {
-                (Decision::Confirm, Some(output)) => self.handler.confirm(cx, request, output).await,
+                (Decision::Confirm, Some(output)) => self.handler.confirm(&cx, request, output).await,
                 (Decision::Confirm, None) if A::ON_CONFIRM => {
                     // It has no try, so its output is nothing; only `()` and the like can be made of that.
                     let nothing = self.read::<Output, A::Output>("output", &Json::of(&())?)?;
-                    self.handler.confirm(cx, request, nothing).await
+                    self.handler.confirm(&cx, request, nothing).await
                 }
                 (Decision::Confirm, None) => Err(SettleError::Later(BoxError::from(
                     "a confirm without the output of its try: the log is damaged",
                 ))),
-                (Decision::Cancel, output) => self.handler.cancel(cx, request, output).await,
+                (Decision::Cancel, output) => self.handler.cancel(&cx, request, output).await,
             }
         })
     }
@@ -101,6 +121,22 @@ impl<A: ActionType, H, Request, Output> Bound<A, H, Request, Output> {
             return Err(SettleError::Later(Box::new(Changed { version, has_try: A::ON_CONFIRM })));
         }
         Err(SettleError::Later(Box::new(OtherKind { version, to })))
+    }
+
+    fn payloads(&self, payloads: Payloads) -> Result<(A::Request, Option<A::Output>), SettleError>
+    where
+        Request: Payload + Upcast<A::Request>,
+        Output: Payload + Upcast<A::Output>,
+    {
+        let Payloads { request, output, read } = payloads;
+        if output.is_some()
+            && let Some((request, output)) = read.and_then(Read::of::<A>)
+        {
+            return Ok((request, Some(output)));
+        }
+        let request = self.read::<Request, _>("request", &request)?;
+        let output = output.map(|output| self.read::<Output, _>("output", &output)).transpose()?;
+        Ok((request, output))
     }
 
     /// A payload that does not fit, or can't be upcast, waits for an instance that knows it; it is never guessed (PEERS

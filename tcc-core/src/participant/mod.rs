@@ -18,6 +18,7 @@ mod upcast;
 
 pub use action::{ActionType, Handler, Never, Payload};
 pub use answer::{SettleError, Settled, Tried, TryFailure, refuse};
+pub(crate) use bound::{Payloads, Read};
 pub use branch::{Branch, DeliveryId};
 pub use intercept::{Delivered, Delivery, Intercept, Lost};
 pub(crate) use registry::TIMEOUTS;

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::action::{ActionType, Handler, Payload};
 use super::answer::{Settled, Tried};
-use super::bound::{Bound, SettleHandler, TryHandler};
+use super::bound::{Bound, Payloads, SettleHandler, TryHandler};
 use super::branch::Branch;
 use super::intercept::{Delivered, Intercept, pass};
 use super::upcast::Upcast;
@@ -59,6 +59,8 @@ impl<S: Service> Register for Arc<S> {
 pub struct Registry {
     /// By name, then by version: few versions, so a list.
     actions: HashMap<ActionName, Vec<Arc<Action>>>,
+    /// The participants' names, in the order in which they came.
+    participants: Vec<String>,
     errors: Vec<RegisterError>,
     intercept: Option<Arc<dyn Intercept>>,
 }
@@ -221,8 +223,14 @@ impl Registry {
         if versions.iter().any(|action| action.version == version) {
             return self.errors.push(RegisterError::Duplicate { action: name, version });
         }
+        let participant = self.participants.iter().position(|known| known == name.participant());
+        let participant = participant.unwrap_or_else(|| {
+            self.participants.push(name.participant().to_owned());
+            self.participants.len() - 1
+        });
         versions.push(Arc::new(Action {
             name,
+            participant,
             version,
             handled_as: A::VERSION,
             on_confirm: A::ON_CONFIRM,
@@ -259,6 +267,11 @@ impl Registry {
         &self.errors
     }
 
+    /// The names of the participants; [`Action::participant`] is a place in it.
+    pub(crate) fn participants(&self) -> &[String] {
+        &self.participants
+    }
+
     /// All actions, in no order.
     pub fn actions(&self) -> impl Iterator<Item = &Arc<Action>> {
         self.actions.values().flatten()
@@ -274,6 +287,8 @@ impl std::fmt::Debug for Registry {
 /// A registered action.
 pub struct Action {
     name: ActionName,
+    /// Where its participant stands in [`Registry::participants`].
+    participant: usize,
     version: u16,
     handled_as: u16,
     on_confirm: bool,
@@ -288,6 +303,11 @@ impl Action {
     /// Its persisted name.
     pub fn name(&self) -> &ActionName {
         &self.name
+    }
+
+    /// Where its participant stands in [`Registry::participants`].
+    pub(crate) fn participant(&self) -> usize {
+        self.participant
     }
 
     /// The version of its payloads in the log.
@@ -329,20 +349,20 @@ impl Action {
     }
 
     /// Calls confirm or cancel.
-    pub(crate) fn settle<'a>(
-        &'a self,
-        cx: &'a Branch,
+    pub(crate) fn settle(
+        &self,
+        cx: Branch,
         phase: Decision,
-        request: &'a Json,
-        output: Option<&'a Json>,
-    ) -> BoxFuture<'a, Settled> {
-        let Some(intercept) = &self.intercept else { return self.settle.settle(cx, phase, request, output) };
-        let (handler, request, output) = (self.settle.clone(), request.clone(), output.cloned());
+        payloads: Payloads,
+    ) -> BoxFuture<'static, Settled> {
+        let handler = self.settle.clone();
+        let Some(intercept) = self.intercept.clone() else { return handler.settle(cx, phase, payloads) };
+        let Payloads { request, output, .. } = payloads;
         let deliver = move |cx: Branch| -> BoxFuture<'static, Settled> {
-            let (handler, request, output) = (handler.clone(), request.clone(), output.clone());
-            Box::pin(async move { handler.settle(&cx, phase, &request, output.as_ref()).await })
+            let payloads = Payloads { request: request.clone(), output: output.clone(), read: None };
+            handler.clone().settle(cx, phase, payloads)
         };
-        Box::pin(async move { pass(&**intercept, cx, deliver, Delivered::of_settled).await? })
+        Box::pin(async move { pass(&*intercept, &cx, deliver, Delivered::of_settled).await? })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod blocking;
+mod carried;
 mod closing;
 mod crowds;
 mod deploys;

@@ -10,9 +10,9 @@ mod on;
 mod watch;
 
 #[cfg(not(feature = "metrics"))]
-pub(super) use off::{Meter, watch};
+pub(super) use off::{Attempt, Meter, watch};
 #[cfg(feature = "metrics")]
-pub(super) use on::Meter;
+pub(super) use on::{Attempt, Meter};
 #[cfg(feature = "metrics")]
 pub(super) use watch::watch;
 

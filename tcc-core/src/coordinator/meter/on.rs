@@ -46,7 +46,7 @@ struct On {
     group: String,
     names: RwLock<HashMap<Name, Arc<OfName>>>,
     others: Arc<OfName>,
-    actions: HashMap<ActionName, [OfPhase; 3]>,
+    actions: HashMap<ActionName, Arc<[OfPhase; 3]>>,
     store: [OfOperation; 8],
     writes: Lazy<Counter, 9>,
     ambiguous: [Counter; 4],
@@ -103,7 +103,7 @@ impl Meter {
         let [waiting, unfinished, heuristic, overdue, stuck] = gauges;
         let action = |action: &Arc<crate::participant::Action>| {
             let name = action.name();
-            (name.clone(), OfPhase::all(group, name, action.is_on_confirm()))
+            (name.clone(), Arc::new(OfPhase::all(group, name, action.is_on_confirm())))
         };
         let on = On {
             group: group.to_owned(),
@@ -197,9 +197,9 @@ impl Meter {
     }
 
     /// A participant is called now.
-    pub(in crate::coordinator) fn attempt(&self, action: &ActionName, phase: Phase) -> Attempt<'_> {
-        let of = self.0.as_ref().and_then(|on| on.actions.get(action)).map(|of| &of[phase as usize]);
-        Attempt(of.map(|of| (of, Instant::now())))
+    pub(in crate::coordinator) fn attempt(&self, action: &ActionName, phase: Phase) -> Attempt {
+        let of = self.0.as_ref().and_then(|on| on.actions.get(action));
+        Attempt(of.map(|of| (of.clone(), phase, Instant::now())))
     }
 
     /// No participant here handles an action.
@@ -389,21 +389,22 @@ impl OfPhase {
 }
 
 /// One call of a participant; counted as dropped unless it is answered.
-pub(in crate::coordinator) struct Attempt<'m>(Option<(&'m OfPhase, Instant)>);
+pub(in crate::coordinator) struct Attempt(Option<(Arc<[OfPhase; 3]>, Phase, Instant)>);
 
-impl Attempt<'_> {
+impl Attempt {
     pub(in crate::coordinator) fn answered(mut self, reply: Reply) {
-        if let Some((of, since)) = self.0.take() {
+        if let Some((of, phase, since)) = self.0.take() {
+            let of = &of[phase as usize];
             of.replies[reply as usize].increment(1);
             of.time.record(since.elapsed());
         }
     }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some((of, _)) = self.0.take() {
-            of.replies[REPLIES.len() - 1].increment(1);
+        if let Some((of, phase, _)) = self.0.take() {
+            of[phase as usize].replies[REPLIES.len() - 1].increment(1);
         }
     }
 }
