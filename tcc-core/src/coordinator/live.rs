@@ -1,8 +1,6 @@
 //! An undecided transaction, on the side of the coordinator that runs its body.
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -10,6 +8,7 @@ use tokio::time::Instant;
 
 use super::error::TransactionError;
 use super::handoff::Handoff;
+use super::open;
 use super::settle::Settling;
 use super::shared::Shared;
 use super::write::{WriteError, Written};
@@ -47,6 +46,8 @@ struct State {
     next: usize,
     /// Outputs that wait for the next entry.
     outputs: Vec<Output>,
+    /// What is being written.
+    change: Option<Change>,
     /// Whether a write is under way. There is one at a time, for each names the position that it follows.
     writing: bool,
     /// No branch can join any more.
@@ -70,6 +71,16 @@ impl Concluded {
             Decision::Cancel => Self::Cancelled,
         }
     }
+}
+
+/// What a branch that has queued has to do.
+enum Turn {
+    /// Nothing: its entry is in the log.
+    Logged,
+    /// To write what has queued.
+    Write,
+    /// To wait for the write that is under way.
+    Wait,
 }
 
 /// How a transaction with a key began.
@@ -105,6 +116,7 @@ impl Live {
                 queued: Vec::new(),
                 next: 0,
                 outputs: Vec::new(),
+                change: None,
                 writing: false,
                 sealed: false,
                 broken: None,
@@ -161,54 +173,58 @@ impl Live {
     ///
     /// Whoever finds no write under way writes what has queued; so calls that start together cost one write.
     pub(super) async fn enlisted(self: &Arc<Self>, branch: BranchId) -> Result<(), TransactionError> {
-        let mut first = true;
+        // They queue as well.
+        open::after_siblings().await;
         loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            changed.as_mut().enable();
-            {
-                let state = self.state();
-                if state.logged.as_ref().is_some_and(|(record, _)| record.branch(branch).is_some()) {
-                    return Ok(());
-                }
-                if let Some(error) = &state.broken {
-                    return Err(error.clone());
-                }
-            }
-            if std::mem::take(&mut first) {
-                // Its siblings are polled before this task runs again: they queue as well.
-                yield_once().await;
-            }
-            match self.next_entry() {
-                Some(append) => {
-                    let live = self.clone();
-                    Handoff::new(&self.shared.tasks, async move { live.write_enlist(append).await }).await;
-                }
-                None => changed.await,
+            match self.turn(branch)? {
+                Turn::Logged => return Ok(()),
+                Turn::Write => Handoff::new(&self.shared.tasks, self.clone().write_queued()).await,
+                Turn::Wait => self.write_ended().await,
             }
         }
     }
 
-    /// Takes what has queued into one entry, unless a write is under way.
-    fn next_entry(&self) -> Option<(Append, Change)> {
+    /// What a branch that has queued has to do. Who is told to write must do so: nobody else will.
+    fn turn(&self, branch: BranchId) -> Result<Turn, TransactionError> {
         let mut state = self.state();
-        if state.writing || state.queued.is_empty() || state.broken.is_some() {
-            return None;
+        if state.logged.as_ref().is_some_and(|(record, _)| record.branch(branch).is_some()) {
+            return Ok(Turn::Logged);
+        }
+        if let Some(error) = &state.broken {
+            return Err(error.clone());
+        }
+        if state.writing {
+            return Ok(Turn::Wait);
+        }
+        if state.queued.is_empty() {
+            // The body has ended without it: nobody will write it.
+            return Err(TransactionError::TimedOut { id: self.id });
         }
         state.writing = true;
-        let branches = std::mem::take(&mut state.queued);
-        let outputs = std::mem::take(&mut state.outputs);
-        Some(match &state.logged {
-            None => self.begin_with(None, branches),
-            Some((_, position)) => {
-                let change = Change::Enlist(Enlist { branches, outputs });
-                (self.append(*position, &change, Due::Keep), change)
-            }
-        })
+        Ok(Turn::Write)
     }
 
-    fn begin_with(&self, key: Option<Key>, branches: Vec<Enlisted>) -> (Append, Change) {
-        let change = Change::Begin(Begin {
+    /// Writes what has queued as one entry.
+    async fn write_queued(self: Arc<Self>) {
+        let append = {
+            let mut state = self.state();
+            let branches = std::mem::take(&mut state.queued);
+            match state.logged {
+                None => {
+                    let begin = self.begin(None, branches);
+                    self.append(&mut state, begin, Due::In(self.timeout))
+                }
+                Some(_) => {
+                    let outputs = std::mem::take(&mut state.outputs);
+                    self.append(&mut state, Change::Enlist(Enlist { branches, outputs }), Due::Keep)
+                }
+            }
+        };
+        self.write_enlist(append).await;
+    }
+
+    fn begin(&self, key: Option<Key>, branches: Vec<Enlisted>) -> Change {
+        Change::Begin(Begin {
             name: self.name.clone(),
             begun_ms: self.begun_ms,
             timeout_ms: self.timeout.as_millis() as u64,
@@ -217,22 +233,24 @@ impl Live {
             run: self.run,
             traceparent: self.traceparent,
             branches,
-        });
-        (self.append(Position::START, &change, Due::In(self.timeout)), change)
+        })
     }
 
-    fn append(&self, after: Position, change: &Change, due: Due) -> Append {
-        let entry = self.shared.entry(change);
+    /// What writes a change after the last one. The change is kept until it is known to be in the log.
+    fn append(&self, state: &mut State, change: Change, due: Due) -> Append {
+        let after = state.logged.as_ref().map_or(Position::START, |(_, position)| *position);
+        let entry = self.shared.entry(&change);
+        state.change = Some(change);
         Append { group: self.shared.group.clone(), id: self.id, after, entry, due, mode: Mode::Extend }
     }
 
-    async fn write_enlist(&self, (append, change): (Append, Change)) {
+    async fn write_enlist(&self, append: Append) {
         let fate = self.shared.write(&append, self.deadline).await;
         let mut state = self.state();
         state.writing = false;
         let outcome = match fate {
             Ok(Written::Applied) => {
-                state.log(&append, &change);
+                state.log(&append);
                 Ok(())
             }
             // Only its initiator adds to it while it is unclaimed: another has it now, and will cancel it.
@@ -255,19 +273,25 @@ impl Live {
         key: Key,
         over: Option<Position>,
     ) -> Result<Begun, TransactionError> {
-        let (mut append, change) = self.begin_with(Some(key), Vec::new());
+        let mut append = {
+            let mut state = self.state();
+            // A caller that hangs up meanwhile has it cancelled, once this is written.
+            state.writing = true;
+            let begin = self.begin(Some(key), Vec::new());
+            self.append(&mut state, begin, Due::In(self.timeout))
+        };
         if let Some(position) = over {
             append.after = position;
             append.mode = Mode::Replace;
         }
-        // A caller that hangs up meanwhile has it cancelled, once this is written.
-        self.state().writing = true;
         let live = self.clone();
         let work = async move {
             let fate = live.shared.write(&append, live.deadline).await;
+            let mut state = live.state();
+            state.writing = false;
             let begun = match fate {
                 Ok(Written::Applied) => {
-                    live.state().log(&append, &change);
+                    state.log(&append);
                     Ok(Begun::Anew)
                 }
                 Ok(Written::Taken(_) | Written::Superseded(_)) => Ok(Begun::Before),
@@ -276,7 +300,7 @@ impl Live {
                 Ok(Written::Overtaken) => Err(TransactionError::TimedOut { id: live.id }),
                 Err(error) => Err(live.undecided(error)),
             };
-            live.state().writing = false;
+            drop(state);
             live.changed.notify_waiters();
             begun
         };
@@ -301,11 +325,11 @@ impl Live {
         value: Option<Json>,
     ) -> Result<Concluded, TransactionError> {
         let meter = &self.shared.meter;
-        let Some((append, change)) = self.decide(decision, cause.clone(), value).await? else {
+        let Some(append) = self.decide(decision, cause.clone(), value).await? else {
             meter.decided_nothing(&self.name);
             return Ok(Concluded::by(decision));
         };
-        let decided = || meter.decided(&self.name, decision, cause.as_ref(), self.begun.elapsed());
+        let decided = || meter.decided(&self.name, decision, cause.as_ref(), || self.begun.elapsed());
         // The lease counts from before the write, so that it never ends later here than in the store.
         let since = Instant::now();
         match self.shared.write(&append, self.deadline.max(since)).await {
@@ -313,7 +337,7 @@ impl Live {
                 decided();
                 let (record, position) = {
                     let mut state = self.state();
-                    state.log(&append, &change);
+                    state.log(&append);
                     // Nothing asks the live state any more.
                     state.logged.take().expect("it was logged above")
                 };
@@ -348,10 +372,10 @@ impl Live {
         decision: Decision,
         cause: Option<Cause>,
         value: Option<Json>,
-    ) -> Result<Option<(Append, Change)>, TransactionError> {
+    ) -> Result<Option<Append>, TransactionError> {
         self.state().sealed = true;
-        self.writes_ended().await;
-        let begin = {
+        self.write_ended().await;
+        let begins = {
             let mut state = self.state();
             if let Some(error) = &state.broken {
                 return Err(error.clone());
@@ -363,40 +387,36 @@ impl Live {
             for (number, branch) in (first..).zip(&mut state.queued) {
                 branch.id = BranchId::new(number as u16);
             }
-            match (&state.logged, state.queued.is_empty()) {
-                (None, true) => return Ok(None),
-                (None, false) => {
-                    state.writing = true;
-                    let branches = std::mem::take(&mut state.queued);
-                    Some(self.begin_with(None, branches))
-                }
-                (Some(_), _) => None,
+            if state.logged.is_none() && state.queued.is_empty() {
+                return Ok(None);
             }
+            state.writing = state.logged.is_none();
+            state.writing
         };
-        if let Some(begin) = begin {
-            self.write_enlist(begin).await;
+        if begins {
+            // Seldom: all its branches are without a try.
+            Box::pin(self.clone().write_queued()).await;
         }
         let mut state = self.state();
         if let Some(error) = &state.broken {
             return Err(error.clone());
         }
-        let position = state.logged.as_ref().map_or(Position::START, |(_, position)| *position);
         let branches = std::mem::take(&mut state.queued);
         let outputs = std::mem::take(&mut state.outputs);
         let change = Change::Decide(Decide { decision, branches, outputs, cause, value });
-        Ok(Some((self.append(position, &change, Due::In(self.shared.config.lease)), change)))
+        Ok(Some(self.append(&mut state, change, Due::In(self.shared.config.lease))))
     }
 
     /// Waits until no write is under way.
-    async fn writes_ended(&self) {
-        loop {
+    async fn write_ended(&self) {
+        while self.state().writing {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            if !self.state().writing {
-                return;
+            // It may have ended before it was waited for.
+            if self.state().writing {
+                changed.await;
             }
-            changed.await;
         }
     }
 
@@ -424,11 +444,12 @@ impl Live {
 
 impl State {
     /// Takes over what was just written.
-    fn log(&mut self, append: &Append, change: &Change) {
+    fn log(&mut self, append: &Append) {
         let position = append.after.then(append.entry.op());
+        let change = self.change.take().expect("it is kept while it is written");
         let applied = match &mut self.logged {
-            Some((record, at)) => record.apply(change).map(|()| *at = position),
-            none => Record::first(change).map(|record| *none = Some((record, position))),
+            Some((record, at)) => record.take(change).map(|()| *at = position),
+            none => Record::first_of(change).map(|record| *none = Some((record, position))),
         };
         // The entries of a live transaction are made from its own record: they are legal.
         applied.expect("a transaction writes legal changes of itself");
@@ -444,17 +465,4 @@ impl State {
         self.bytes = bytes;
         Ok(())
     }
-}
-
-/// Lets the other branches of a joined future run before this one goes on.
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -37,6 +37,7 @@ mod keyed;
 mod live;
 mod meter;
 mod once;
+mod open;
 mod operator;
 mod participants;
 pub(crate) mod random;
