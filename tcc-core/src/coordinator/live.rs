@@ -239,8 +239,7 @@ impl Live {
     /// What writes a change after the last one. The change is kept until it is known to be in the log.
     fn append(&self, state: &mut State, change: Change, due: Due) -> Append {
         let after = state.logged.as_ref().map_or(Position::START, |(_, position)| *position);
-        let entry = self.shared.entry(&change);
-        state.change = Some(change);
+        let entry = self.shared.entry(state.change.insert(change));
         Append { group: self.shared.group.clone(), id: self.id, after, entry, due, mode: Mode::Extend }
     }
 

@@ -20,11 +20,12 @@ impl Json {
     /// # Errors
     /// If the value can't be JSON: a map whose keys aren't text, or an error of its own `Serialize`.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        scratch::with(|text| {
-            serde_json::to_writer(&mut *text, value)?;
-            let text = std::str::from_utf8(text).map_err(ser::Error::custom)?;
-            Ok(Self::from_text(text))
-        })
+        scratch::with_bytes(
+            |bytes| serde_json::to_writer(bytes, value),
+            |text| {
+                text.map(Self::from_text).ok_or_else(|| ser::Error::custom("what JSON is written in is text"))
+            },
+        )
     }
 
     /// Reads the value back as `T`.

@@ -3,7 +3,7 @@
 //! How it is read is told in `encoding`. That the two agree is tested with random changes, and held for ever by the golden
 //! logs.
 
-use std::io::Write;
+use std::fmt::Write;
 
 use serde::Serialize;
 
@@ -25,12 +25,11 @@ macro_rules! field {
 pub(super) fn of<T: for<'a> From<&'a str>>(change: &Change) -> T {
     scratch::with(|text| {
         write(text, change);
-        // Texts, names, numbers, and payloads that are JSON already.
-        T::from(std::str::from_utf8(text).expect("what is written of texts is text"))
+        T::from(text)
     })
 }
 
-fn write(text: &mut Vec<u8>, change: &Change) {
+fn write(text: &mut String, change: &Change) {
     let mut line = Line { text, first: true };
     line.object(|line| {
         line.number(field!("v"), FORMAT_VERSION.into());
@@ -133,30 +132,30 @@ fn snapshot(line: &mut Line<'_>, record: &Record) {
 
 /// JSON as it grows.
 struct Line<'a> {
-    text: &'a mut Vec<u8>,
+    text: &'a mut String,
     /// Nothing stands yet in the object or list that is open.
     first: bool,
 }
 
 impl Line<'_> {
     fn object(&mut self, fields: impl FnOnce(&mut Self)) {
-        self.text.push(b'{');
+        self.text.push('{');
         self.first = true;
         fields(self);
-        self.text.push(b'}');
+        self.text.push('}');
         self.first = false;
     }
 
     fn separate(&mut self) {
         if !std::mem::replace(&mut self.first, false) {
-            self.text.push(b',');
+            self.text.push(',');
         }
     }
 
     /// Takes a [`field!`].
     fn name(&mut self, field: &'static str) {
         let comma = usize::from(std::mem::replace(&mut self.first, false));
-        self.text.extend_from_slice(&field.as_bytes()[comma..]);
+        self.text.push_str(&field[comma..]);
     }
 
     fn member(&mut self, name: &'static str, fields: impl FnOnce(&mut Self)) {
@@ -166,20 +165,20 @@ impl Line<'_> {
 
     fn list<T>(&mut self, name: &'static str, items: &[T], item: impl Fn(&mut Self, &T)) {
         self.name(name);
-        self.text.push(b'[');
+        self.text.push('[');
         self.first = true;
         for each in items {
             self.separate();
             self.object(|line| item(line, each));
         }
-        self.text.push(b']');
+        self.text.push(']');
         self.first = false;
     }
 
     /// What is JSON already.
     fn raw(&mut self, name: &'static str, json: &str) {
         self.name(name);
-        self.text.extend_from_slice(json.as_bytes());
+        self.text.push_str(json);
     }
 
     fn payload(&mut self, name: &'static str, json: &Json) {
@@ -199,9 +198,9 @@ impl Line<'_> {
     /// A text without a character that JSON writes otherwise, as every name is.
     fn plain(&mut self, name: &'static str, text: &str) {
         self.name(name);
-        self.text.push(b'"');
-        self.text.extend_from_slice(text.as_bytes());
-        self.text.push(b'"');
+        self.text.push('"');
+        self.text.push_str(text);
+        self.text.push('"');
     }
 
     /// A number in sixteen hexadecimal digits.
@@ -212,7 +211,7 @@ impl Line<'_> {
             *digit = DIGITS[(number >> (4 * place)) as usize & 15];
         }
         self.name(name);
-        self.text.extend_from_slice(&text);
+        self.text.push_str(std::str::from_utf8(&text).expect("digits are text"));
     }
 
     fn hex_if(&mut self, name: &'static str, number: Option<u64>) {
@@ -225,7 +224,7 @@ impl Line<'_> {
     fn shown_if(&mut self, name: &'static str, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {
             self.name(name);
-            // A vector takes all that is written.
+            // A string takes all that is written.
             let _ = write!(self.text, "\"{value}\"");
         }
     }
