@@ -17,7 +17,7 @@ use super::random;
 use super::tasks::Tasks;
 use super::unknown::Unknown;
 use crate::participant::Registry;
-use crate::protocol::{BranchId, Change, Entry, Group, Log, Op, Owner, TxId};
+use crate::protocol::{BranchId, Change, Entry, Group, Log, Owner, TxId};
 use crate::store::{StatusStore, StoreError};
 
 pub(super) struct Shared {
@@ -48,11 +48,7 @@ pub(super) struct Shared {
 impl Shared {
     /// An entry of a fresh op.
     pub(super) fn entry(&self, change: &Change) -> Entry {
-        self.entry_of(random::op(), change)
-    }
-
-    fn entry_of(&self, op: Op, change: &Change) -> Entry {
-        Entry::new(op, change.encode()).expect("compact JSON has no line break")
+        change.entry(random::op())
     }
 
     /// Reads a log, within the store's time limit.
