@@ -131,6 +131,10 @@ async fn what_a_user_may_not_run_is_named_and_keys_are_unverified() {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the check leaves something behind");
+    // Even where it could not take anything away.
+    ask(&server, &["ACL", "SETUSER", "clerk", "+mset", "-set", "-pexpire"]);
+    assert!(says(&store.check().await.unwrap().errors, "PERSIST, PEXPIRE, SET, APPEND", "+set"));
+    assert_eq!(ask(&server, &["KEYS", "*check*"]), "");
 }
 
 #[tokio::test]

@@ -318,6 +318,13 @@ async fn an_index_that_is_none_is_said() {
     );
     // No log without its place in the index.
     assert_eq!(ask(shared(), &["EXISTS", &format!("{keys}{}", tx(1))]), "0");
+    // Nor when the other index takes what is meant for it.
+    let writes = [append(1, Position::START, 1, IN_A_MINUTE), append(2, Position::START, 1, FOR_EVER)];
+    for answer in store.append_all(&writes).await {
+        assert!(matches!(&answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+    }
+    let [one, two] = [1, 2].map(|number| format!("{keys}{}", tx(number)));
+    assert_eq!(ask(shared(), &["EXISTS", &one, &two, &format!("{keys}kept")]), "0");
 }
 
 #[tokio::test]

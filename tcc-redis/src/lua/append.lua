@@ -34,8 +34,8 @@ local runs = tonumber(ARGV[1])
 local ends = ARGV[2 * runs + 2]
 local entries = 2 * runs -- ARGV[entries + i] is the entry for KEYS[i]
 
--- Of each run: its letter, its time as commands take it, its first and its last key, and whether it begins logs.
-local letters, times, firsts, lasts, begins = {}, {}, {}, {}, {}
+-- Of each run: its letter, its time as commands take it, and its last key. The first run begins with the third key.
+local letters, times, lasts = {}, {}, {}
 local now, last = nil, 2
 for run = 1, runs do
   local what = ARGV[2 * run]
@@ -47,10 +47,8 @@ for run = 1, runs do
     end
     time = string.format('%d', now + time)
   end
-  letters[run], times[run], begins[run] = letter, time, letter == 'b' or letter == 'x' or letter == 'y'
-  firsts[run] = last + 1
   last = last + ARGV[2 * run + 1]
-  lasts[run] = last
+  letters[run], times[run], lasts[run] = letter, time, last
 end
 
 local answers = {} -- by key: of those that are not to be done, or were refused
@@ -59,9 +57,10 @@ local all = true -- whether there is none of them
 -- 1. The checks.
 local tails, count = {}, 0 -- the ends of the logs, where ends are expected
 local absent = true -- whether there is no log where there must be none
+local first = 3
 for run = 1, runs do
-  local first, last = firsts[run], lasts[run]
-  if begins[run] then
+  local letter, last = letters[run], lasts[run]
+  if letter == 'b' or letter == 'x' or letter == 'y' then
     absent = redis.call('EXISTS', unpack(KEYS, first, last)) == 0 and absent
   else
     for i = first, last do
@@ -69,17 +68,20 @@ for run = 1, runs do
       tails[count] = ask('GETRANGE', KEYS[i], '-27', '-1')
     end
   end
+  first = last + 1
 end
 
 -- None is longer than a trailer: if all are right together, so is each. With an error, which is a table, they can't be
 -- joined, and the text is what Lua says about that.
 local _, text = pcall(table.concat, tails)
 if not (absent and text == ends) then
-  count = 0
+  count, first = 0, 3
   for run = 1, runs do
-    for i = firsts[run], lasts[run] do
+    local letter = letters[run]
+    local begins = letter == 'b' or letter == 'x' or letter == 'y'
+    for i = first, lasts[run] do
       local tail, right
-      if begins[run] then
+      if begins then
         right = redis.call('EXISTS', KEYS[i]) == 0
         tail = not right and ask('GETRANGE', KEYS[i], '-27', '-1')
       else
@@ -99,12 +101,14 @@ if not (absent and text == ends) then
         answers[i] = string.find(tail, '^ %x%x%x%x%x%x%x%x %x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x\n$') and 'c' or 'g'
       end
     end
+    first = lasts[run] + 1
   end
 end
 
+first = 3
 for run = 1, runs do
   if letters[run] == 'c' then
-    for i = firsts[run], lasts[run] do
+    for i = first, lasts[run] do
       if not answers[i] then
         -- It was due when the claimer looked; another may have claimed it before the claimer read it.
         local score = ask('ZSCORE', due, sub(KEYS[i], -32))
@@ -114,24 +118,29 @@ for run = 1, runs do
       end
     end
   end
+  first = lasts[run] + 1
 end
 all = next(answers) == nil
 
 -- 2. Into the indexes.
-local begun, others, keep = {}, {}, {} -- score, id, score, id ...
+local begun, others, keep -- score, id, score, id ...
+first = 3
 for run = 1, runs do
   local letter, score = letters[run], times[run]
   local list
   if letter == 'b' then
+    begun = begun or {}
     list = begun
   elseif letter == 'd' or letter == 'D' or letter == 'c' then
+    others = others or {}
     list = others
   elseif letter == 'e' or letter == 'E' or letter == 'y' then
+    keep = keep or {}
     list, score = keep, '0'
   end
   if list then
     local n = #list
-    for i = firsts[run], lasts[run] do
+    for i = first, lasts[run] do
       if all or not answers[i] then
         list[n + 1] = score
         n = n + 2
@@ -139,100 +148,105 @@ for run = 1, runs do
       end
     end
   end
+  first = lasts[run] + 1
 end
 
-local refused
-local function add(index, list)
-  local reply = not refused and #list > 0 and ask('ZADD', index, unpack(list)) or 0
-  refused = refused or (type(reply) == 'table' and reply.err)
-  return reply
+local back = 0 -- how many have come back that were not due: they may have a time to live, or be kept
+local reply
+if begun and #begun > 0 then
+  reply = ask('ZADD', due, unpack(begun))
 end
-add(due, begun)
-local back = add(due, others) -- how many have come back that were not due: they may have a time to live, or be kept
-add(kept, keep)
-if refused then
-  return redis.error_reply('REFUSED ' .. refused)
+if others and #others > 0 and type(reply) ~= 'table' then
+  reply = ask('ZADD', due, unpack(others))
+  back = reply
+end
+if keep and #keep > 0 and type(reply) ~= 'table' then
+  reply = ask('ZADD', kept, unpack(keep))
+end
+if type(reply) == 'table' then
+  return redis.error_reply('REFUSED ' .. reply.err)
 end
 
 -- 3. The logs.
-local function write(letter, key, entry, time)
-  if letter == 'D' or letter == 'E' or letter == 'y' then
-    return ask('SET', key, entry)
-  elseif letter == 'x' then
-    return ask('SET', key, entry, 'PX', time)
-  elseif letter == 'K' then
-    return ask('SET', key, entry, 'KEEPTTL')
-  end
-  local reply
-  if letter == 'd' or letter == 'e' then
-    reply = ask('PERSIST', key)
-  end
-  if type(reply) ~= 'table' then
-    reply = ask('APPEND', key, entry)
-  end
-  if type(reply) ~= 'table' and letter == 'f' then
-    ask('PEXPIRE', key, time)
-  end
-  return reply
-end
-
 local why
+first = 3
 for run = 1, runs do
-  local letter, time = letters[run], times[run]
-  local reply
-  if letter == 'b' then
+  local letter, time, last = letters[run], times[run], lasts[run]
+  local appends = letter == 'k' or letter == 'c' or (letter == 'd' and back == 0)
+  local from, reply = first, nil
+  if letter == 'b' then -- all at once; if that is refused, each of them is
     local list, n = {}, 0
-    for i = firsts[run], lasts[run] do
+    for i = first, last do
       if all or not answers[i] then
         list[n + 1] = KEYS[i]
         n = n + 2
         list[n] = ARGV[entries + i]
       end
     end
-    reply = n > 0 and ask('MSET', unpack(list))
+    reply = n > 0 and ask('MSET', unpack(list)) or { ok = true }
+    if reply.ok then
+      from = last + 1
+    end
   end
-  local appends = letter == 'k' or letter == 'c' or (letter == 'd' and back == 0)
-  for i = firsts[run], lasts[run] do
+  for i = from, last do
     if all or not answers[i] then
+      local key, entry = KEYS[i], ARGV[entries + i]
       if appends then
-        reply = ask('APPEND', KEYS[i], ARGV[entries + i])
-      elseif letter == 'F' then
-        reply = ask('SET', KEYS[i], ARGV[entries + i], 'PX', time)
-      elseif letter ~= 'b' then
-        reply = write(letter, KEYS[i], ARGV[entries + i], time)
+        reply = ask('APPEND', key, entry)
+      elseif letter == 'F' or letter == 'x' then
+        reply = ask('SET', key, entry, 'PX', time)
+      elseif letter == 'D' or letter == 'E' or letter == 'y' then
+        reply = ask('SET', key, entry)
+      elseif letter == 'K' then
+        reply = ask('SET', key, entry, 'KEEPTTL')
+      elseif letter == 'f' then
+        reply = ask('APPEND', key, entry)
+        if type(reply) ~= 'table' then
+          ask('PEXPIRE', key, time)
+        end
+      elseif letter ~= 'b' then -- d, e
+        reply = ask('PERSIST', key)
+        if type(reply) ~= 'table' then
+          reply = ask('APPEND', key, entry)
+        end
       end
       if type(reply) == 'table' and reply.err then
         answers[i], why = 'r', reply.err
       end
     end
   end
+  first = last + 1
 end
 all = next(answers) == nil
 
 -- 4. Out of the indexes.
-local finished, never = {}, {}
+local finished, never
+first = 3
 for run = 1, runs do
   local letter = letters[run]
   local list
   if letter == 'F' or letter == 'f' or letter == 'x' then
+    finished = finished or {}
     list = finished
   elseif letter == 'E' or letter == 'e' or letter == 'y' then
+    never = never or {}
     list = never
   end
   if list then
     local n = #list
-    for i = firsts[run], lasts[run] do
+    for i = first, lasts[run] do
       if all or not answers[i] then
         n = n + 1
         list[n] = sub(KEYS[i], -32)
       end
     end
   end
+  first = lasts[run] + 1
 end
-if #never > 0 then
+if never and #never > 0 then
   ask('ZREM', due, unpack(never))
 end
-if #finished > 0 and ask('ZREM', due, unpack(finished)) ~= #finished then
+if finished and #finished > 0 and ask('ZREM', due, unpack(finished)) ~= #finished then
   ask('ZREM', kept, unpack(finished)) -- one was not due: it may have been kept
 end
 if back > 0 then
