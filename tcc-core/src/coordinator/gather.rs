@@ -126,7 +126,11 @@ impl Gather {
             tasks.spawn_background(async move {
                 let _place = Place(&gather);
                 loop {
-                    gather.send(batch).await;
+                    if gather.send(batch).await > 1 {
+                        // Those who got their answers have more to write, as a rule: they queue first. Otherwise the first
+                        // of them would go out alone, and all others wait for that.
+                        tokio::task::yield_now().await;
+                    }
                     match gather.queue.pop() {
                         Some(next) => batch = next,
                         None => return,
@@ -148,7 +152,8 @@ impl Gather {
         Some(batch)
     }
 
-    async fn send(&self, batch: Sending) {
+    /// Sends a batch, and says how many writes that were.
+    async fn send(&self, batch: Sending) -> usize {
         let writes = batch.take_writes();
         self.meter.sent(writes.len());
         let answers = match writes.as_slice() {
@@ -156,6 +161,7 @@ impl Gather {
             writes => self.append_all(writes).await,
         };
         batch.answer(answers);
+        writes.len()
     }
 }
 
