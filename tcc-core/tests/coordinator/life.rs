@@ -269,6 +269,49 @@ async fn peers_21_phase_two_is_not_on_the_callers_future() {
     }
 }
 
+/// A coordinator whose begins take a second to be written.
+async fn slow_to_begin() -> (Coordinator, Arc<Bank>) {
+    let store = FaultStore::new(MemoryStore::new());
+    let slow = Rule::new(Fault::DelayBefore(Duration::from_secs(1))).on(Call::Append).when_change("begin");
+    store.faults().add(slow);
+    let bank = Arc::new(Bank::default());
+    let tcc = Coordinator::builder("test", store).register(bank.clone()).start().await.unwrap();
+    (tcc, bank)
+}
+
+/// There is one write at a time, for each names the position that it follows.
+#[tokio::test(start_paused = true)]
+async fn a_branch_that_comes_while_another_is_written_waits_for_that() {
+    let (tcc, bank) = slow_to_begin().await;
+    let pay = async |tx: &Tx| {
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            tx.call::<Transfer>(works(2)).await
+        };
+        tokio::try_join!(tx.call::<Transfer>(works(1)), late)?;
+        Ok::<_, Error>(tx.id())
+    };
+    let id = tcc.run("pay", pay).await.unwrap();
+    assert_eq!(bank.phases(id), [[Phase::Try, Phase::Confirm], [Phase::Try, Phase::Confirm]]);
+}
+
+/// What is written for a call that was dropped is not overtaken by the decision: it would find nothing to be cancelled.
+#[tokio::test(start_paused = true)]
+async fn a_decision_waits_for_the_entry_of_a_call_that_was_dropped() {
+    let ((tcc, bank), seen) = (slow_to_begin().await, Seen::default());
+    let pay = async |tx: &Tx| {
+        seen.see(tx);
+        let call = tokio::time::timeout(Duration::from_millis(500), tx.call::<Transfer>(works(1))).await;
+        assert!(call.is_err(), "it was to be dropped in the middle");
+        Err::<(), _>(Error::Own)
+    };
+    assert!(matches!(tcc.run("pay", pay).await, Err(Error::Own)));
+    // Long before its deadline, so it is no recovery that does it.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(tcc.outcome(seen.id()).await.unwrap(), Some(Status::Cancelled));
+    assert_eq!(bank.calls_of(seen.id(), Phase::Try), 0, "its entry came too late");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_runs_past_its_deadline_is_cancelled() {
     let (rig, seen) = (Rig::start().await, Seen::default());
