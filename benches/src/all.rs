@@ -1,114 +1,188 @@
-//! A full run: every case, its tables in `benches/RESULTS.md`, its figures in `benches/results.jsonl`.
+//! A full run: every case, its tables and the targets in `RESULTS.md`, its figures in `results.jsonl`.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::cases::{self, ALL, PERSISTENCES};
+use crate::cases;
 use crate::options::Options;
+use crate::peer;
 use crate::report::Report;
-use crate::stage::Persistence;
+use crate::results::{About, Results, Step, load_average};
+use crate::targets::targets;
 
-/// Cases that are run with each persistence; the others without.
-const EACH: [&str; 2] = ["redis", "peers"];
+/// The steps of a full run, each as it would be called by itself: some 30 minutes. What matters most comes first, for a run
+/// may be cut off. What a target is judged by has three interleaved turns or more.
+const STEPS: [&str; 16] = [
+    "redis --aof none --turns 5 --seconds 1.5",
+    "peers --aof none --turns 3 --seconds 1.5",
+    "redis --aof everysec --turns 3 --seconds 1.5",
+    "recovery --sizes 1000,100000 --turns 3 --seconds 2",
+    "memory --turns 3 --seconds 1.5",
+    "bare --turns 3 --seconds 1.5",
+    "sqlite --turns 3 --seconds 2",
+    "peers-sqlite --callers 1,64 --turns 3 --seconds 2",
+    "redis --aof always --callers 1,64 --turns 3 --seconds 2",
+    "peers --aof always --callers 64 --turns 3 --seconds 2",
+    "idle",
+    "unfinished --turns 3 --seconds 2",
+    "cancel --turns 3 --seconds 1.5",
+    "payloads --turns 3 --seconds 1.5",
+    "branches --turns 3 --seconds 1.5",
+    "recovery --sizes 1000000 --turns 1 --seconds 2",
+];
 
-/// Runs every case and writes what it has brought; `shown` is given each report as well.
+const TABLES: &str = "RESULTS.md";
+
+/// Runs every step that is not there yet, and writes what it has brought; `shown` is given each report as well. What the
+/// words say holds for each step, above what the step itself says.
 pub(crate) async fn all(
-    options: &Options,
+    words: &[String],
     mut shown: impl FnMut(&Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let load_before = load_average();
-    let mut reports = Vec::new();
-    let mut failures = Vec::new();
-    for case in ALL {
-        let mut options = options.clone();
-        if options.persistence == [Persistence::None] && EACH.contains(&case) {
-            options.persistence = PERSISTENCES.to_vec();
+    let Options { folder, resume, .. } = Options::parse(words.iter().cloned())?;
+    let about = About::here();
+    // That takes minutes the first time, and is no part of a measurement.
+    peer::build()?;
+    let mut results =
+        if resume { Results::resume(&folder, &about)? } else { Results::begin(&folder, about)? };
+    for (number, command) in STEPS.iter().enumerate() {
+        if results.has(command) {
+            continue;
         }
+        eprintln!("step {} of {}: {command}", number + 1, STEPS.len());
+        let (case, options) = step(command, words)?;
+        let since = Instant::now();
+        let mut reports = Vec::new();
         let mut keep = |report: Report| {
             shown(&report)?;
             reports.push(report);
             Ok(())
         };
-        // One that fails does not hide the others: a full run takes long.
-        if let Err(error) = cases::run(case, &options, &mut keep).await {
-            eprintln!("{case} failed: {error:#}");
-            failures.push(format!("- `{case}` failed: {error:#}"));
+        // One that fails does not hide the others.
+        let failure = cases::run(&case, &options, &mut keep).await.err().map(|error| format!("{error:#}"));
+        if let Some(why) = &failure {
+            eprintln!("{command} failed: {why}");
         }
+        let seconds = since.elapsed().as_secs_f64();
+        results.add(&folder, Step { command: (*command).to_owned(), seconds, failure, reports })?;
+        write(&folder, &results)?;
     }
-    let lines: Vec<String> = reports.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-    write("results.jsonl", &(lines.join("\n") + "\n"))?;
-    let mut text = format!(
-        "# Results\n\nOne run of `cargo run --release -p tcc-bench -- all`: {} turns of {:?} for each line, medians; \
-         a ratio (÷) is the median of those of the single turns. [README.md](README.md) says how to read it.\n\n{}\n",
-        options.turns,
-        options.measured,
-        machine(&load_before)
-    );
-    let mut last = "";
-    for report in &reports {
-        if report.case != last {
-            text.push_str(&format!("\n## {}\n", report.case));
-            last = &report.case;
-        }
-        text.push_str(&format!("\n{}\n", report.table()));
-    }
-    if !failures.is_empty() {
-        text.push_str(&format!("\n## Failed\n\n{}\n", failures.join("\n")));
-    }
-    write("RESULTS.md", &text)?;
-    anyhow::ensure!(failures.is_empty(), "{} case(s) failed", failures.len());
+    write(&folder, &results)?;
+    eprintln!("written: {}", folder.join(TABLES).display());
+    let failures = results.steps.iter().filter(|step| step.failure.is_some()).count();
+    anyhow::ensure!(failures == 0, "{failures} step(s) failed; `all --resume` runs them again");
     Ok(())
 }
 
-/// A file in `benches/`.
-pub(crate) fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+/// The case of a step, and its options.
+fn step(command: &str, words: &[String]) -> anyhow::Result<(String, Options)> {
+    let mut own = command.split_whitespace().map(str::to_owned);
+    let case = own.next().context("a step has a case")?;
+    Ok((case, Options::parse(own.chain(words.iter().cloned()))?))
 }
 
-fn write(name: &str, text: &str) -> anyhow::Result<()> {
-    let file = file(name);
-    std::fs::write(&file, text).with_context(|| format!("{} can't be written", file.display()))?;
-    eprintln!("written: {}", file.display());
-    Ok(())
+fn write(folder: &Path, results: &Results) -> anyhow::Result<()> {
+    let path = folder.join(TABLES);
+    std::fs::write(&path, tables(results)).with_context(|| format!("{} can't be written", path.display()))
 }
 
-/// What it was run on.
-fn machine(load_before: &str) -> String {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let find = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
+/// `RESULTS.md`.
+fn tables(results: &Results) -> String {
+    let seconds: f64 = results.steps.iter().map(|step| step.seconds).sum();
+    let About { commit, date, cpu, cores, memory, kernel, redis, rust, load } = &results.about;
+    let missing = STEPS.iter().filter(|command| !results.has(command)).count();
+    let whole = match missing {
+        0 => String::new(),
+        missing => format!(" It was cut off: {missing} of {} steps are missing.", STEPS.len()),
     };
-    let unknown = || "unknown".to_owned();
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or_else(|_| unknown(), |cores| cores.to_string());
-    let lines = [
-        ("CPU", format!("{} × {}", cores, find(&cpu, "model name").unwrap_or_else(unknown))),
-        ("memory", find(&memory, "MemTotal").unwrap_or_else(unknown)),
-        ("kernel", kernel.trim().to_owned()),
-        ("Redis", said_by("redis-server", &["--version"])),
-        ("Rust", said_by("rustc", &["--version"])),
-        ("commit", said_by("git", &["describe", "--always", "--dirty"])),
-        ("load average before, after", format!("{load_before}, {}", load_average())),
-    ];
-    let rows: String = lines.iter().map(|(what, said)| format!("\n| {what} | {said} |")).collect();
-    format!(
-        "| machine | |\n| --- | --- |{rows}\n\nThe server, the callers and the framework share its cores."
-    )
+    let mut text = format!(
+        "# Results\n\nOne run of `cargo run --release -p tcc-bench -- all`, {:.0} minutes without building. Medians of \
+         interleaved turns; a ratio (÷) is the median of those of the single turns. [README.md](README.md) says how to read \
+         it.{whole}\n",
+        seconds / 60.0
+    );
+    text.push_str("\n| machine | |\n| --- | --- |");
+    for (what, said) in [
+        ("CPU", cpu),
+        ("cores", cores),
+        ("memory", memory),
+        ("kernel", kernel),
+        ("Redis", redis),
+        ("Rust", rust),
+        ("commit", commit),
+        ("date", date),
+        ("load average before, after", &format!("{load}, {}", load_average())),
+    ] {
+        text.push_str(&format!("\n| {what} | {said} |"));
+    }
+    text.push_str("\n\nThe server, the callers and the framework share its cores.\n\n## Targets\n\n");
+    text.push_str(&targets(&results.reports().collect::<Vec<_>>()).table());
+    text.push('\n');
+    for step in &results.steps {
+        let took = Duration::from_secs(step.seconds.round() as u64);
+        text.push_str(&format!("\n## `{}`\n\nin {took:?}\n", step.command));
+        for report in &step.reports {
+            text.push_str(&format!("\n{}\n", report.table()));
+        }
+        if let Some(why) = &step.failure {
+            text.push_str(&format!("\nIt failed: {why}\n"));
+        }
+    }
+    text
 }
 
-fn load_average() -> String {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split_whitespace().next().unwrap_or("unknown").to_owned()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases::ALL;
 
-fn said_by(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
-    output.map_or_else(
-        |_| "unknown".to_owned(),
-        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-    )
+    #[test]
+    fn every_case_is_in_a_full_run_and_no_step_is_there_twice() {
+        let cases: Vec<String> = STEPS.iter().map(|command| step(command, &[]).unwrap().0).collect();
+        for case in &cases {
+            assert!(ALL.contains(&case.as_str()), "{case} is a case");
+        }
+        for case in ALL {
+            assert!(cases.iter().any(|one| one == case), "{case} is run");
+        }
+        let mut steps = STEPS.to_vec();
+        steps.sort_unstable();
+        steps.dedup();
+        assert_eq!(steps.len(), STEPS.len());
+    }
+
+    #[test]
+    fn what_is_asked_for_holds_for_each_step() {
+        let words = ["--seconds", "0.5", "--turns", "1"].map(str::to_owned);
+        for command in STEPS {
+            let (_, options) = step(command, &words).unwrap();
+            assert_eq!((options.measured, options.turns), (Duration::from_millis(500), 1), "{command}");
+        }
+        assert_eq!(step(STEPS[0], &[]).unwrap().1.turns, 5);
+    }
+
+    #[test]
+    fn the_tables_say_what_is_missing_and_what_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut results = Results::begin(folder.path(), About::here()).unwrap();
+        let mut report = Report::new("memory", "memory store");
+        report.add("ours", vec![[("tx/s".to_owned(), 123.0)].into_iter().collect()]);
+        let failure = Some("no more memory".to_owned());
+        let step = Step { command: STEPS[4].to_owned(), seconds: 90.0, failure, reports: vec![report] };
+        results.add(folder.path(), step).unwrap();
+        write(folder.path(), &results).unwrap();
+        let text = std::fs::read_to_string(folder.path().join(TABLES)).unwrap();
+        for said in [
+            "2 minutes without building",
+            "15 of 16 steps are missing",
+            "| commit |",
+            "## Targets",
+            "| ours | 123 |",
+            "It failed: no more memory",
+        ] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
+    }
 }

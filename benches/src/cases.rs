@@ -5,23 +5,23 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::bare::{self, Bare};
-use crate::compare::{Entrant, compare, entrant};
+use crate::compare::{CLIENT_CPU, Entrant, compare, entrant};
 use crate::floor::Floor;
 use crate::gathered::Gathered;
 use crate::idle::idle;
 use crate::message::Mode;
 use crate::options::Options;
 use crate::ours::Ours;
-use crate::peer::{Peer, Program};
+use crate::peer::{Peer, Program, Synchronous};
 use crate::recovery::recovery;
 use crate::report::Report;
 use crate::rows::Rows;
 use crate::shape::Shape;
-use crate::stage::{Persistence, Stage};
+use crate::stage::Stage;
 use crate::unfinished::unfinished;
 
-/// The cases that `all` runs, in this order.
-pub(crate) const ALL: [&str; 11] = [
+/// All of them.
+pub(crate) const ALL: [&str; 12] = [
     "redis",
     "branches",
     "payloads",
@@ -30,9 +30,10 @@ pub(crate) const ALL: [&str; 11] = [
     "sqlite",
     "bare",
     "peers",
+    "peers-sqlite",
+    "recovery",
     "idle",
     "unfinished",
-    "recovery",
 ];
 
 /// Runs one case; `shown` is given each report as soon as it is there.
@@ -61,6 +62,7 @@ pub(crate) async fn run(
             shown(bare::profile()?)
         }
         "peers" => peers(options, shown).await,
+        "peers-sqlite" => peers_on_sqlite(options, shown).await,
         "recovery" => shown(recovery(options).await?),
         "idle" => shown(idle(options).await?),
         "unfinished" => shown(unfinished(options).await?),
@@ -175,7 +177,7 @@ async fn own_cost(
     compare(&mut report, &mut Stage::Memory, options, &callers, &mut entrants).await?;
     let mut bare = 0.0;
     for row in &mut report.rows {
-        let cpu = row.figures["client CPU µs/tx"];
+        let cpu = row.figures[CLIENT_CPU];
         if row.name == bare::NAME {
             bare = cpu;
         } else {
@@ -190,32 +192,42 @@ async fn peers(
     shown: &mut impl FnMut(Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let program = Arc::new(Mutex::new(Program::start()?));
-    let peer = |mode, full| entrant(Peer { program: program.clone(), mode, full }, &[]);
-    let callers = options.callers_or(&CALLERS);
+    let peer = |mode| entrant(Peer { program: program.clone(), mode, synchronous: None }, &[]);
     let mut entrants = [
         entrant(Floor(Shape::SEQUENTIAL), &[]),
-        peer(Mode::Embedded, false),
-        peer(Mode::Inline, false),
-        entrant(Ours(Shape::SEQUENTIAL), &[0, 1, 2]),
+        entrant(Gathered(Shape::SEQUENTIAL), &[]),
+        peer(Mode::Embedded),
+        peer(Mode::Inline),
+        entrant(Ours(Shape::SEQUENTIAL), &[0, 1, 2, 3]),
     ];
+    let callers = options.callers_or(&CALLERS);
     on_redis("peers", "two sequential branches, beside dtmrs 0.13", options, &callers, &mut entrants, shown)
-        .await?;
-    let title = "SQLite file, two sequential branches: ours with synchronous=FULL; dtmrs 0.13 with NORMAL, as it \
-                 comes, and with FULL";
-    let mut report = Report::new("peers", title);
+        .await
+}
+
+async fn peers_on_sqlite(
+    options: &Options,
+    shown: &mut impl FnMut(Report) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let program = Arc::new(Mutex::new(Program::start()?));
+    let peer = |mode, synchronous| {
+        entrant(Peer { program: program.clone(), mode, synchronous: Some(synchronous) }, &[])
+    };
+    let mut report = Report::new(
+        "peers",
+        "SQLite file, two sequential branches: ours with synchronous=FULL, beside dtmrs 0.13 with NORMAL, as it comes, and \
+         with FULL",
+    );
     let mut entrants = [
-        peer(Mode::Embedded, false),
-        peer(Mode::Inline, false),
-        peer(Mode::Inline, true),
+        peer(Mode::Embedded, Synchronous::Normal),
+        peer(Mode::Inline, Synchronous::Normal),
+        peer(Mode::Inline, Synchronous::Full),
         entrant(Ours(Shape::SEQUENTIAL), &[0, 1, 2]),
     ];
+    let callers = options.callers_or(&CALLERS);
     compare(&mut report, &mut Stage::folder()?, options, &callers, &mut entrants).await?;
     shown(report)
 }
-
-/// All persistences: for `all`, unless it is told otherwise.
-pub(crate) const PERSISTENCES: [Persistence; 3] =
-    [Persistence::None, Persistence::EverySec, Persistence::Always];
 
 #[cfg(test)]
 mod tests {
@@ -224,7 +236,7 @@ mod tests {
     use super::*;
     use crate::compare::Contender;
     use crate::drive::Load;
-    use crate::stage::command;
+    use crate::stage::{Persistence, command};
 
     const LOAD: Load =
         Load { callers: 16, warm_up: Duration::from_millis(20), measured: Duration::from_millis(150) };

@@ -58,7 +58,7 @@ impl Sample {
             (PER_SECOND.to_owned(), done / self.ran.seconds),
             (P50.to_owned(), self.ran.p50),
             (P99.to_owned(), self.ran.p99),
-            ("client CPU µs/tx".to_owned(), self.ran.cpu / done),
+            (CLIENT_CPU.to_owned(), self.ran.cpu / done),
         ]);
         if let Some((begins, ends)) = &self.server {
             for (name, of) in SERVER {
@@ -66,7 +66,7 @@ impl Sample {
             }
         }
         if let Some(kept) = self.kept {
-            figures.insert("bytes kept/tx".to_owned(), kept);
+            figures.insert(BYTES_KEPT.to_owned(), kept);
         }
         figures
     }
@@ -76,14 +76,19 @@ pub(crate) const PER_SECOND: &str = "tx/s";
 pub(crate) const P50: &str = "p50 µs";
 pub(crate) const P99: &str = "p99 µs";
 pub(crate) const EVALSHA: &str = "EVALSHA/tx";
+pub(crate) const COMMANDS: &str = "commands/tx";
+pub(crate) const BYTES_IN: &str = "bytes in/tx";
+pub(crate) const BYTES_KEPT: &str = "bytes kept/tx";
+pub(crate) const CLIENT_CPU: &str = "client CPU µs/tx";
+pub(crate) const SERVER_CPU: &str = "server CPU µs/tx";
 
 type Of = fn(&Reading) -> f64;
 
 const SERVER: [(&str, Of); 4] = [
-    ("server CPU µs/tx", |reading| reading.cpu),
+    (SERVER_CPU, |reading| reading.cpu),
     (EVALSHA, |reading| reading.evalsha),
-    ("commands/tx", |reading| reading.commands),
-    ("bytes in/tx", |reading| reading.bytes_in),
+    (COMMANDS, |reading| reading.commands),
+    (BYTES_IN, |reading| reading.bytes_in),
 ];
 
 /// A contender, and the numbers of those with whom it is compared.

@@ -19,12 +19,14 @@ mod peer;
 mod plot;
 mod recovery;
 mod report;
+mod results;
 mod rows;
 mod seed;
 mod shape;
 mod smoke;
 mod stage;
 mod stock;
+mod targets;
 mod unfinished;
 
 use std::process::ExitCode;
@@ -43,11 +45,12 @@ cargo run --release -p tcc-bench -- <case> [options]
   memory      on the memory store
   sqlite      on a SQLite file, beside a bare loop that writes the same rows
   bare        the business calls with and without a transaction: CPU, instructions, allocations
-  peers       beside dtmrs, on Redis and on SQLite
+  peers       beside dtmrs, on Redis
+  peers-sqlite  beside dtmrs, on a SQLite file
   recovery    10^3, 10^5 and 10^6 abandoned transactions, and the live path meanwhile
   idle        what a coordinator costs that has nothing to do
   unfinished  the live path with 10^6 unfinished transactions in the store, beside 10^3
-  all         all of these, with every persistence; writes benches/RESULTS.md and benches/results.jsonl
+  all         all of these, with every persistence, in some 30 minutes: RESULTS.md and results.jsonl in benches/
   plot        draws benches/plots/*.svg from benches/results.jsonl
   smoke       within a minute: exit code 1 if it has become slower than its bounds
 
@@ -57,20 +60,22 @@ cargo run --release -p tcc-bench -- <case> [options]
   --aof A,A       how Redis keeps its data: none, everysec, always (none)
   --sizes N,N     how many transactions are abandoned or unfinished
   --filter TEXT   only those whose name has this text, and what they are compared with
+  --resume        all: goes on where it was cut off, or has failed
+  --into FOLDER   all, plot: where the results are (benches/)
   --json          one JSON object for each table on standard output, the tables on standard error
 ";
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    let Some(case) = words.next() else {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some((case, words)) = words.split_first() else {
         eprintln!("which case?\n\n{USAGE}");
         return ExitCode::from(2);
     };
     if case == "count" {
         // Under valgrind, for `bare`: on a runtime of its own.
-        return end(bare::count(words));
+        return end(bare::count(words.iter().cloned()));
     }
-    let options = match Options::parse(words) {
+    let options = match Options::parse(words.iter().cloned()) {
         Ok(options) if ALL.contains(&case.as_str()) || ["all", "plot", "smoke"].contains(&case.as_str()) => {
             options
         }
@@ -83,17 +88,21 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    end(run(&case, &options))
+    end(run(case, words, &options))
 }
 
 #[tokio::main]
-async fn run(case: &str, options: &Options) -> anyhow::Result<()> {
+async fn run(case: &str, words: &[String], options: &Options) -> anyhow::Result<()> {
     match case {
-        "all" => all::all(options, |report| show(report, options.json)).await,
-        "plot" => plot::plot(),
+        "all" => all::all(words, |report| show(report, options.json)).await,
+        "plot" => plot::plot(&options.folder),
         "smoke" => {
             let worse = smoke::smoke(|report| show(report, options.json)).await?;
-            anyhow::ensure!(worse.is_empty(), "it has become slower:\n{}", worse.join("\n"));
+            anyhow::ensure!(
+                worse.is_empty(),
+                "smoke: it has become slower than its bounds\n{}",
+                worse.join("\n")
+            );
             Ok(())
         }
         case => cases::run(case, options, &mut |report| show(&report, options.json)).await,

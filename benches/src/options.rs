@@ -1,5 +1,6 @@
 //! What the command line says.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -12,6 +13,8 @@ use crate::stage::Persistence;
 pub(crate) struct Options {
     /// How many closed-loop callers: each in turn; the case's own if it is empty.
     pub(crate) callers: Vec<usize>,
+    /// How long the callers run before each turn is measured.
+    pub(crate) warm_up: Duration,
     /// How long each turn is measured.
     pub(crate) measured: Duration,
     /// How often each contender has its turn.
@@ -24,58 +27,67 @@ pub(crate) struct Options {
     pub(crate) json: bool,
     /// Only contenders whose name contains this, beside those that they are compared with.
     pub(crate) filter: Option<String>,
+    /// Whether a full run goes on where it was cut off.
+    pub(crate) resume: bool,
+    /// Where the results of a full run are.
+    pub(crate) folder: PathBuf,
 }
-
-/// Before each measurement.
-const WARM_UP: Duration = Duration::from_millis(500);
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             callers: Vec::new(),
+            warm_up: Duration::from_millis(500),
             measured: Duration::from_secs(3),
             turns: 5,
             persistence: vec![Persistence::None],
             sizes: Vec::new(),
             json: false,
             filter: None,
+            resume: false,
+            folder: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
         }
     }
 }
 
 impl Options {
     /// Reads what follows the case.
-    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+    pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> anyhow::Result<Self> {
         let mut options = Self::default();
+        let mut words = words.into_iter();
         while let Some(word) = words.next() {
-            if word == "--json" {
-                options.json = true;
-                continue;
-            }
-            let value = words.next().with_context(|| format!("{word} needs a value"))?;
             match word.as_str() {
-                "--callers" => options.callers = numbers(&word, &value)?,
-                "--seconds" => {
-                    let seconds: f64 =
-                        value.parse().with_context(|| format!("--seconds {value}: a number"))?;
-                    ensure!((0.1..=3600.0).contains(&seconds), "--seconds {value}: from 0.1 to 3600");
-                    options.measured = Duration::from_secs_f64(seconds);
-                }
-                "--turns" => options.turns = numbers(&word, &value)?[0],
-                "--sizes" => options.sizes = numbers(&word, &value)?,
-                "--aof" => {
-                    options.persistence =
-                        value.split(',').map(Persistence::parse).collect::<Result<_, _>>()?;
-                }
-                "--filter" => options.filter = Some(value),
-                other => bail!("there is no option {other:?}"),
+                "--json" => options.json = true,
+                "--resume" => options.resume = true,
+                _ => options.set(&word, words.next())?,
             }
         }
         Ok(options)
     }
 
+    fn set(&mut self, word: &str, value: Option<String>) -> anyhow::Result<()> {
+        let value = value.with_context(|| format!("{word} needs a value"))?;
+        match word {
+            "--callers" => self.callers = numbers(word, &value)?,
+            "--seconds" => {
+                let seconds: f64 = value.parse().with_context(|| format!("--seconds {value}: a number"))?;
+                ensure!((0.1..=3600.0).contains(&seconds), "--seconds {value}: from 0.1 to 3600");
+                self.measured = Duration::from_secs_f64(seconds);
+            }
+            "--turns" => self.turns = numbers(word, &value)?[0],
+            "--sizes" => self.sizes = numbers(word, &value)?,
+            "--aof" => {
+                self.persistence = value.split(',').map(Persistence::parse).collect::<Result<_, _>>()?;
+            }
+            "--filter" => self.filter = Some(value),
+            "--into" => self.folder = PathBuf::from(value),
+            other => bail!("there is no option {other:?}"),
+        }
+        Ok(())
+    }
+
     pub(crate) fn load(&self, callers: usize) -> Load {
-        Load { callers, warm_up: WARM_UP, measured: self.measured }
+        Load { callers, warm_up: self.warm_up, measured: self.measured }
     }
 
     pub(crate) fn wants(&self, name: &str) -> bool {

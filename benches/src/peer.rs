@@ -20,25 +20,39 @@ use crate::stage::Stage;
 pub(crate) struct Peer {
     pub(crate) program: Arc<Mutex<Program>>,
     pub(crate) mode: Mode,
-    /// On SQLite: whether a commit is brought to the disk.
-    pub(crate) full: bool,
+    /// On SQLite: how a commit is written.
+    pub(crate) synchronous: Option<Synchronous>,
+}
+
+/// SQLite's `synchronous`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Synchronous {
+    /// As dtmrs sets it: what was committed may be lost when the machine crashes.
+    Normal,
+    /// A commit is on the disk when it returns, as in ours: dtmrs' setting changed from outside.
+    Full,
 }
 
 impl Peer {
     /// Its name in the tables.
-    pub(crate) fn title(mode: Mode, full: bool) -> String {
+    pub(crate) fn title(mode: Mode, synchronous: Option<Synchronous>) -> String {
         let mode = match mode {
             Mode::Embedded => "embedded",
             Mode::Inline => "inline",
         };
-        format!("dtmrs {mode}{}", if full { ", FULL" } else { "" })
+        let synchronous = match synchronous {
+            None => "",
+            Some(Synchronous::Normal) => ", synchronous=NORMAL",
+            Some(Synchronous::Full) => ", synchronous=FULL",
+        };
+        format!("dtmrs {mode}{synchronous}")
     }
 }
 
 #[async_trait]
 impl Contender for Peer {
     fn name(&self) -> String {
-        Self::title(self.mode, self.full)
+        Self::title(self.mode, self.synchronous)
     }
 
     async fn turn(&mut self, stage: &Stage, load: Load) -> anyhow::Result<Sample> {
@@ -49,7 +63,8 @@ impl Contender for Peer {
         };
         let before = stage.read()?;
         let mut program = self.program.lock().await;
-        program.tell(&Order::Start { mode: self.mode, url, full: self.full }).await?;
+        let full = self.synchronous == Some(Synchronous::Full);
+        program.tell(&Order::Start { mode: self.mode, url, full }).await?;
         let Said::Started = program.hear(PATIENCE).await? else { bail!("the peer did not start") };
         program.tell(&Order::Run(load)).await?;
         let Said::Begins = program.hear(load.warm_up + PATIENCE).await? else {
@@ -76,21 +91,9 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Builds it if need be, with its own lock file and into a target folder of its own, and starts it.
+    /// Builds it if need be, and starts it.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let target = target()?;
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/Cargo.toml");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        eprintln!("building benches/peers: the first time takes minutes");
-        let status = Blocking::new(cargo)
-            .args(["build", "--release", "--locked", "--manifest-path", manifest, "--target-dir"])
-            .arg(&target)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .context("cargo does not run")?;
-        ensure!(status.success(), "benches/peers could not be built ({status}); what cargo said is above");
-        let program = target.join("release/tcc-bench-peers");
+        let program = build()?;
         let mut child = Command::new(&program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -119,6 +122,23 @@ impl Program {
             said => Ok(said),
         }
     }
+}
+
+/// Builds the program if need be, with its own lock file and into a target folder of its own, and says where it is.
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
+    let target = target()?;
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/Cargo.toml");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    eprintln!("building benches/peers: the first time takes minutes");
+    let status = Blocking::new(cargo)
+        .args(["build", "--release", "--locked", "--manifest-path", manifest, "--target-dir"])
+        .arg(&target)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("cargo does not run")?;
+    ensure!(status.success(), "benches/peers could not be built ({status}); what cargo said is above");
+    Ok(target.join("release/tcc-bench-peers"))
 }
 
 /// `peers` in the target folder that this program was built into: `<target>/<profile>/tcc-bench`.

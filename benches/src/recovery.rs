@@ -97,6 +97,8 @@ async fn turn_of(stage: &mut Stage, size: usize, load: Load) -> anyhow::Result<F
         ("live p99 µs before".to_owned(), before.p99),
         ("live p99 µs beside".to_owned(), meanwhile.p99),
         ("settled/s alone ÷ live tx/s before".to_owned(), size / alone / per_second(&before)),
+        ("settled/s beside ÷ live tx/s before".to_owned(), size / beside / per_second(&before)),
+        ("live tx/s beside ÷ before".to_owned(), per_second(&meanwhile) / per_second(&before)),
         ("p99 beside ÷ before".to_owned(), meanwhile.p99 / before.p99),
     ]))
 }

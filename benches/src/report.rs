@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) type Figures = IndexMap<String, f64>;
 
 /// What a case has brought.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// The case, as it is called.
     pub(crate) case: String,
@@ -17,7 +17,7 @@ pub(crate) struct Report {
 }
 
 /// A line of the table.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// What was run.
     pub(crate) name: String,

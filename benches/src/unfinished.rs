@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::compare::{PER_SECOND, measure};
+use crate::compare::{PER_SECOND, SERVER_CPU, measure};
 use crate::options::Options;
 use crate::ours::{self, Live};
 use crate::report::{Figures, Report};
@@ -73,8 +73,6 @@ pub(crate) async fn unfinished(options: &Options) -> anyhow::Result<Report> {
     }
     Ok(report)
 }
-
-const SERVER_CPU: &str = "server CPU µs/tx";
 
 // Redis moves a table that grows or shrinks bit by bit, with each command: that is a cost of growing, and not what is
 // asked here. So a table is first brought to its size, by keys that stay, and the tombstones of a turn go after it.

@@ -27,7 +27,7 @@ fn against(code: &str, text: &str) -> Option<&'static str> {
         // The server does not say which of them it was; the check at the next start will.
         Some(Lacks::Command) if code != "NOPERM" => {
             return Some(
-                "let this user run all that scripts run here: ACL SETUSER with +time +getrange +exists +set +append \
+                "let this user run all that scripts run here: ACL SETUSER with +time +getrange +exists +set +mset +append \
                  +persist +pexpire +zadd +zrem +zscore +zcount +zrange",
             );
         }

@@ -1,6 +1,6 @@
 //! Many appends as one script call.
 
-use std::borrow::Cow;
+use std::io::Write;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -67,12 +67,12 @@ async fn append_to_shard(
     }
 }
 
-/// How many of these writes go into the first call: at least one.
+/// How many of these writes go into the first call: at least one, and no log twice.
 fn first_call(writes: &[&Append]) -> usize {
     let mut bytes = 0;
-    let fitting = writes.iter().take(MAX_WRITES).take_while(|write| {
+    let fitting = writes.iter().take(MAX_WRITES).enumerate().take_while(|(number, write)| {
         bytes += write.entry.line().len();
-        bytes <= MAX_BYTES
+        bytes <= MAX_BYTES && writes[..*number].iter().all(|before| before.id != write.id)
     });
     fitting.count().max(1)
 }
@@ -84,62 +84,117 @@ async fn append_in_one_call(
     condition: Condition,
     answers: &mut Vec<Result<(), StoreError>>,
 ) {
+    let runs = Runs::of(writes, condition);
     let lines: usize = writes.iter().map(|write| write.entry.line().len()).sum();
-    let words = 3 + 4 * writes.len();
+    let words = 5 + 2 * writes.len() + 2 * runs.whats.len();
     let bytes =
-        keys.due.len() + keys.kept.len() + lines + writes.len() * (keys.log_len() + 2 * text::TRAILER + 20);
+        keys.due.len() + keys.kept.len() + lines + writes.len() * (keys.log_len() + 2 * text::TRAILER + 16);
     let reply = scripts::APPEND
-        .run(connection, words, bytes, |command| write_arguments(command, keys, writes, condition))
+        .run(connection, words, bytes, |command| write_arguments(command, keys, writes, &runs))
         .await;
-    match reply.and_then(|reply| read_answers(&reply, writes)) {
+    match reply.and_then(|reply| read_answers(&reply, writes, &runs)) {
         Ok(read) => answers.extend(read),
         Err(failure) => answers.extend(writes.iter().map(|_| Err(failure.clone().of_write()))),
     }
 }
 
+/// The writes of a call in runs: those to which the same is to be done stand together.
+struct Runs {
+    /// Which write comes when.
+    order: Vec<usize>,
+    /// Of each run, what is to be done and how many writes it has.
+    whats: Vec<(What, usize)>,
+}
+
+impl Runs {
+    fn of(writes: &[&Append], condition: Condition) -> Self {
+        let mut order: Vec<(What, usize)> =
+            writes.iter().map(|write| What::of(write, condition)).zip(0..).collect();
+        order.sort_unstable();
+        let mut whats: Vec<(What, usize)> = Vec::new();
+        for (what, _) in &order {
+            match whats.last_mut() {
+                Some((last, count)) if last == what => *count += 1,
+                _ => whats.push((*what, 1)),
+            }
+        }
+        Self { order: order.into_iter().map(|(_, index)| index).collect(), whats }
+    }
+}
+
+/// What is to be done to a log, as `append.lua` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct What {
+    letter: char,
+    /// In microseconds until it is due, or milliseconds for which it is kept; nothing for other letters.
+    time: u64,
+}
+
+impl What {
+    fn of(write: &Append, condition: Condition) -> Self {
+        let letter = |begin, extend, replace| match write.mode {
+            _ if write.after == Position::START => begin,
+            Mode::Extend => extend,
+            Mode::Replace => replace,
+        };
+        let (letter, time) = match write.due {
+            Due::In(wait) if condition == Condition::PositionAndDue => (letter('b', 'c', 'c'), micros(wait)),
+            Due::In(wait) => (letter('b', 'd', 'D'), micros(wait)),
+            // A log that begins is due at once.
+            Due::Keep => (letter('b', 'k', 'K'), 0),
+            Due::Never { retain: Retain::For(time) } => (letter('x', 'f', 'F'), millis(time)),
+            Due::Never { retain: Retain::Forever } => (letter('y', 'e', 'E'), 0),
+        };
+        Self { letter, time }
+    }
+}
+
 /// The keys and arguments as `append.lua` describes them.
-fn write_arguments(command: &mut Cmd, keys: &ShardKeys, writes: &[&Append], condition: Condition) {
-    let mut buffer = Vec::with_capacity(256);
+fn write_arguments(command: &mut Cmd, keys: &ShardKeys, writes: &[&Append], runs: &Runs) {
+    let mut buffer = Vec::with_capacity(256.max(text::TRAILER * writes.len()));
     command.arg(2 + writes.len()).arg(&keys.due).arg(&keys.kept);
-    for write in writes {
+    let ordered = || runs.order.iter().map(|&index| writes[index]);
+    for write in ordered() {
         keys.write_log(write.id, &mut buffer);
         command.arg(&buffer[..]);
     }
-    for write in writes {
-        command.arg(&*what(write.due, write.mode, condition));
+    command.arg(runs.whats.len());
+    for (What { letter, time }, count) in &runs.whats {
         buffer.clear();
-        if write.after != Position::START {
-            text::write_trailer(&mut buffer, write.after);
-        }
-        command.arg(&buffer[..]);
+        write!(buffer, "{letter}{time}").expect("a vector takes all that is written");
+        command.arg(&buffer[..]).arg(*count);
+    }
+    buffer.clear();
+    for write in ordered().filter(|write| write.after != Position::START) {
+        text::write_trailer(&mut buffer, write.after);
+    }
+    command.arg(&buffer[..]);
+    for write in ordered() {
         buffer.clear();
         text::write_entry(&mut buffer, &write.entry, write.after.entries.saturating_add(1));
         command.arg(&buffer[..]);
     }
 }
 
-fn what(due: Due, mode: Mode, condition: Condition) -> Cow<'static, str> {
-    let extends = mode == Mode::Extend;
-    let letter = |extend, replace| if extends { extend } else { replace };
-    match due {
-        Due::In(wait) if condition == Condition::PositionAndDue => format!("c{}", micros(wait)).into(),
-        Due::Keep => letter("k", "K").into(),
-        Due::In(wait) => format!("{}{}", letter("d", "D"), micros(wait)).into(),
-        Due::Never { retain: Retain::For(time) } => format!("{}{}", letter("f", "F"), millis(time)).into(),
-        Due::Never { retain: Retain::Forever } => letter("e", "E").into(),
-    }
-}
-
-pub(crate) fn micros(time: Duration) -> u128 {
-    time.min(LONGEST).as_micros()
+pub(crate) fn micros(time: Duration) -> u64 {
+    whole(time.min(LONGEST).as_micros())
 }
 
 /// At least as long, and never nothing: a time to live of zero would be an error.
-fn millis(time: Duration) -> u128 {
-    time.min(LONGEST).as_nanos().div_ceil(1_000_000).max(1)
+fn millis(time: Duration) -> u64 {
+    whole(time.min(LONGEST).as_nanos().div_ceil(1_000_000).max(1))
 }
 
-fn read_answers(reply: &Value, writes: &[&Append]) -> Result<Vec<Result<(), StoreError>>, Failure> {
+fn whole(number: u128) -> u64 {
+    u64::try_from(number).expect("the longest time fits")
+}
+
+/// The answers, in the order of the writes.
+fn read_answers(
+    reply: &Value,
+    writes: &[&Append],
+    runs: &Runs,
+) -> Result<Vec<Result<(), StoreError>>, Failure> {
     let text = match reply {
         Value::BulkString(text) => std::str::from_utf8(text).map_err(|_| Failure::unexpected("no text"))?,
         Value::SimpleString(text) => text,
@@ -148,6 +203,10 @@ fn read_answers(reply: &Value, writes: &[&Append]) -> Result<Vec<Result<(), Stor
     let (letters, why) = text.split_once('\n').unwrap_or((text, ""));
     if letters.len() != writes.len() {
         return Err(Failure::unexpected("another number of answers"));
+    }
+    let mut ordered = vec![b'='; writes.len()];
+    for (letter, &index) in letters.bytes().zip(&runs.order) {
+        ordered[index] = letter;
     }
     let answer = |(letter, write): (u8, &&Append)| {
         let id = write.id;
@@ -163,7 +222,7 @@ fn read_answers(reply: &Value, writes: &[&Append]) -> Result<Vec<Result<(), Stor
             _ => return Err(Failure::unexpected("an unknown answer")),
         })
     };
-    letters.bytes().zip(writes).map(answer).collect()
+    ordered.into_iter().zip(writes).map(answer).collect()
 }
 
 /// A command within the script was refused, and nothing of its write was done.

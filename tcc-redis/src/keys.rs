@@ -13,6 +13,8 @@
 
 use tcc_core::protocol::{Group, TxId};
 
+use crate::text;
+
 /// The digits of a transaction's id at the end of a log's key.
 const ID: usize = 32;
 
@@ -70,13 +72,9 @@ impl ShardKeys {
 
     /// Puts the key of a log into `key`, in place of what is there.
     pub(crate) fn write_log(&self, id: TxId, key: &mut Vec<u8>) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         key.clear();
         key.extend_from_slice(self.prefix.as_bytes());
-        for byte in id.as_bytes() {
-            key.push(DIGITS[usize::from(byte >> 4)]);
-            key.push(DIGITS[usize::from(byte & 15)]);
-        }
+        text::write_hex(key, id.as_bytes());
     }
 
     /// The key of a log.

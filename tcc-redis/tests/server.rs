@@ -118,10 +118,10 @@ async fn what_a_user_may_not_run_is_named_and_keys_are_unverified() {
     assert!(says(&found.warnings, "unverified", "ACL SETUSER clerk ~{tcc:*"), "{found:?}");
     store.append(&append(1, Position::START, 1, Due::Keep)).await.unwrap();
 
-    ask(&server, &["ACL", "SETUSER", "clerk", "~*", "-persist", "-append"]);
+    ask(&server, &["ACL", "SETUSER", "clerk", "~*", "-persist", "-append", "-mset"]);
     let found = store.check().await.unwrap();
     assert!(
-        says(&found.errors, "may not run PERSIST, APPEND", "SETUSER clerk +persist +append"),
+        says(&found.errors, "may not run MSET, PERSIST, APPEND", "SETUSER clerk +mset +persist +append"),
         "{found:?}"
     );
     // It lives for a millisecond.

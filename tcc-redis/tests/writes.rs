@@ -115,9 +115,13 @@ async fn garbage_under_a_new_log_is_not_overwritten() {
     let (store, keys) = store_of_its_own().await;
     let key = format!("{keys}{}", tx(1));
     ask(shared(), &["SET", &key, ""]);
-    let answer = store.append(&append(1, Position::START, 1, IN_A_MINUTE)).await;
-    assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+    for due in [IN_A_MINUTE, Due::Keep, FOR_A_MINUTE, FOR_EVER] {
+        let answer = store.append(&append(1, Position::START, 1, due)).await;
+        assert!(matches!(answer, Err(StoreError::Corrupt { .. })), "{answer:?}");
+    }
+    assert_eq!(ask(shared(), &["EXISTS", &key]), "1");
     assert_eq!(ask(shared(), &["STRLEN", &key]), "0");
+    assert_eq!(ask(shared(), &["EXISTS", &format!("{keys}due"), &format!("{keys}kept")]), "0");
     assert!(matches!(store.read(&shop(), tx(1)).await, Err(StoreError::Corrupt { .. })));
 }
 
@@ -420,7 +424,7 @@ async fn without_a_permission_a_log_is_whole_or_not_there() {
     ask(&server, &["ACL", "SETUSER", "clerk", "on", ">hush", "~*", "+@all"]);
     let store = RedisStore::connect(url).await.unwrap();
     store.append(&append(1, Position::START, 1, IN_A_MINUTE)).await.unwrap();
-    for (number, forbidden) in (2..).zip(["evalsha", "zadd", "set", "time"]) {
+    for (number, forbidden) in (2..).zip(["evalsha", "zadd", "mset", "exists", "time"]) {
         ask(&server, &["ACL", "SETUSER", "clerk", &format!("-{forbidden}")]);
         let answer = store.append(&append(number, Position::START, 1, IN_A_MINUTE)).await;
         assert!(
@@ -431,9 +435,23 @@ async fn without_a_permission_a_log_is_whole_or_not_there() {
         ask(&server, &["ACL", "SETUSER", "clerk", "+@all"]);
         store.append(&append(number, Position::START, 1, IN_A_MINUTE)).await.unwrap();
     }
-    ask(&server, &["ACL", "SETUSER", "clerk", "-append"]);
-    let answer = store.append(&append(1, at(1, 1), 2, FOR_A_MINUTE)).await;
-    assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+    // Others of the same call are not refused with it.
+    ask(&server, &["ACL", "SETUSER", "clerk", "-mset"]);
+    let writes = [append(20, Position::START, 1, IN_A_MINUTE), append(2, at(1, 1), 2, Due::Keep)];
+    let answers = store.append_all(&writes).await;
+    assert!(
+        matches!(&answers[0], Err(StoreError::Unavailable { what, .. }) if what.contains("mset")),
+        "{answers:?}"
+    );
+    assert!(answers[1].is_ok(), "{answers:?}");
+    ask(&server, &["ACL", "SETUSER", "clerk", "+@all"]);
+    store.append(&writes[0]).await.unwrap();
+
+    ask(&server, &["ACL", "SETUSER", "clerk", "-append", "-set"]);
+    for write in [append, replace] {
+        let answer = store.append(&write(1, at(1, 1), 2, FOR_A_MINUTE)).await;
+        assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+    }
     // It stays due, without a time to live.
     assert_eq!(ask(&server, &["ZSCORE", "{tcc:shop:0}:due", &tx(1).to_string()]).len(), 16);
     assert_eq!(ask(&server, &["PTTL", &format!("{{tcc:shop:0}}:{}", tx(1))]), "-1");

@@ -13,8 +13,8 @@ use tcc_redis::RedisStore;
 use tcc_test_servers::RedisServer;
 
 /// What the scripts call on the server: commands of theirs are no way to it and back.
-const INNER: [&str; 10] =
-    ["time", "getrange", "zscore", "exists", "zadd", "zrem", "set", "append", "pexpire", "persist"];
+const INNER: [&str; 11] =
+    ["time", "getrange", "zscore", "exists", "zadd", "zrem", "set", "mset", "append", "pexpire", "persist"];
 
 struct Nothing;
 

@@ -22,7 +22,7 @@ struct Task {
 const TASKS: &[Task] = &[
     Task {
         name: "test",
-        about: "set up what the tests need, then run every test of the workspace",
+        about: "set up what the tests need, run every test of the workspace, then the bench's smoke test",
         run: test,
     },
     Task { name: "ci", about: "formatting, clippy and docs without a warning, then `test`", run: ci },
@@ -55,7 +55,8 @@ fn main() -> ExitCode {
 
 fn test() -> Outcome {
     servers::ensure()?;
-    test_workspace()
+    test_workspace()?;
+    smoke()
 }
 
 fn ci() -> Outcome {
@@ -73,7 +74,9 @@ fn ci() -> Outcome {
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()?;
     test_workspace()?;
-    eprintln!("xtask: everything holds: formatting, clippy, docs, tests ({} s)", began.elapsed().as_secs());
+    smoke()?;
+    let seconds = began.elapsed().as_secs();
+    eprintln!("xtask: everything holds: formatting, clippy, docs, tests, throughput ({seconds} s)");
     Ok(())
 }
 
@@ -85,6 +88,14 @@ fn test_workspace() -> Outcome {
     let verdict = if outcome.is_ok() { "all tests passed" } else { "NOT all tests passed" };
     eprintln!("\nxtask: {verdict}: {tally} ({} s)", began.elapsed().as_secs());
     outcome
+}
+
+/// Whether it has become slower. After the tests, as it wants the machine for itself; in release, as nothing else is fast.
+fn smoke() -> Outcome {
+    let began = Instant::now();
+    Cargo::new(&["run", "--release", "--package", "tcc-bench", "--", "smoke"]).run()?;
+    eprintln!("\nxtask: no slower than it has to be ({} s)", began.elapsed().as_secs());
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "it was asked for, and may be piped into a pager")]

@@ -12,6 +12,7 @@ use super::config::{Config, ConfigError, SettleOrder};
 use super::gather::Gather;
 use super::meter::{self, Meter, Operation};
 use super::once::Once;
+use super::pace::Pace;
 use super::participants::Participants;
 use super::shared::Shared;
 use super::tasks::Tasks;
@@ -268,6 +269,7 @@ impl Builder {
             store: self.store,
             participants: Participants::of(&self.registry, self.config.calls_at_once),
             registry: self.registry,
+            pace: Pace::new(self.config.recover_at_once),
             config: self.config,
             unknown: Unknown::default(),
             alerted: Once::default(),

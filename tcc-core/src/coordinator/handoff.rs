@@ -10,18 +10,18 @@ use super::tasks::Tasks;
 
 /// Polls a future in its caller's task, without a task of its own; if the caller is dropped in the middle, the rest runs
 /// on the coordinator's tasks.
-pub(super) struct Handoff<T: Send + 'static> {
+pub(super) struct Handoff<'a, T: Send + 'static> {
     work: Option<BoxFuture<'static, T>>,
-    tasks: Tasks,
+    tasks: &'a Tasks,
 }
 
-impl<T: Send + 'static> Handoff<T> {
-    pub(super) fn new(tasks: &Tasks, work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self { work: Some(Box::pin(work)), tasks: tasks.clone() }
+impl<'a, T: Send + 'static> Handoff<'a, T> {
+    pub(super) fn new(tasks: &'a Tasks, work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { work: Some(Box::pin(work)), tasks }
     }
 }
 
-impl<T: Send + 'static> Future for Handoff<T> {
+impl<T: Send + 'static> Future for Handoff<'_, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
@@ -35,7 +35,7 @@ impl<T: Send + 'static> Future for Handoff<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for Handoff<T> {
+impl<T: Send + 'static> Drop for Handoff<'_, T> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             self.tasks.spawn(async move {

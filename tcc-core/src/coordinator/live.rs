@@ -1,8 +1,6 @@
 //! An undecided transaction, on the side of the coordinator that runs its body.
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -10,6 +8,7 @@ use tokio::time::Instant;
 
 use super::error::TransactionError;
 use super::handoff::Handoff;
+use super::open;
 use super::settle::Settling;
 use super::shared::Shared;
 use super::write::{WriteError, Written};
@@ -49,12 +48,10 @@ struct State {
     outputs: Vec<Output>,
     /// The payloads of acknowledged branches, so that phase two need not read them again.
     read: Vec<(BranchId, Read)>,
+    /// What is being written.
+    change: Option<Change>,
     /// Whether a write is under way. There is one at a time, for each names the position that it follows.
     writing: bool,
-    /// Who polls the body, and writes what has queued when he has done so.
-    driver: Option<Waker>,
-    /// Some that he polls wait for their entry.
-    wanted: bool,
     /// No branch can join any more.
     sealed: bool,
     /// Why no further write is possible.
@@ -78,6 +75,16 @@ impl Concluded {
     }
 }
 
+/// What a branch that has queued has to do.
+enum Turn {
+    /// Nothing: its entry is in the log.
+    Logged,
+    /// To write what has queued.
+    Write,
+    /// To wait for the write that is under way.
+    Wait,
+}
+
 /// How a transaction with a key began.
 pub(super) enum Begun {
     Anew,
@@ -94,6 +101,7 @@ impl Live {
         timeout: Duration,
         traceparent: Option<TraceParent>,
     ) -> Arc<Self> {
+        shared.pace.begun();
         // Before the log can begin, so that the initiator's deadline is never after the store's.
         let begun = Instant::now();
         Arc::new(Self {
@@ -112,9 +120,8 @@ impl Live {
                 next: 0,
                 outputs: Vec::new(),
                 read: Vec::new(),
+                change: None,
                 writing: false,
-                driver: None,
-                wanted: false,
                 sealed: false,
                 broken: None,
                 bytes: 0,
@@ -168,86 +175,60 @@ impl Live {
 
     /// Waits until the entry of a queued branch is in the log.
     ///
-    /// Calls that start together cost one write: whoever polls the body writes what has queued once all of the body has been
-    /// polled. Where something in between has wakers of its own, whoever finds no write under way writes, after its siblings
-    /// had the chance to queue.
+    /// Whoever finds no write under way writes what has queued; so calls that start together cost one write.
     pub(super) async fn enlisted(self: &Arc<Self>, branch: BranchId) -> Result<(), TransactionError> {
-        let driven = poll_fn(|cx| {
-            let mut state = self.state();
-            match state.fate_of(branch) {
-                Some(fate) => Poll::Ready(Some(fate)),
-                None if state.is_driven_by(cx.waker()) => {
-                    state.wanted = true;
-                    Poll::Pending
-                }
-                None => Poll::Ready(None),
-            }
-        });
-        if let Some(fate) = driven.await {
-            return fate;
-        }
-        let mut first = true;
+        // They queue as well.
+        open::after_siblings().await;
         loop {
-            let changed = self.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            changed.as_mut().enable();
-            if let Some(fate) = self.state().fate_of(branch) {
-                return fate;
-            }
-            if std::mem::take(&mut first) {
-                yield_once().await;
-            }
-            match self.next_write() {
-                Some(write) => write.await,
-                None => changed.await,
+            match self.turn(branch)? {
+                Turn::Logged => return Ok(()),
+                Turn::Write => Handoff::new(&self.shared.tasks, self.clone().write_queued()).await,
+                Turn::Wait => self.write_ended().await,
             }
         }
     }
 
-    /// Says who polls the body now.
-    pub(super) fn drive(&self, driver: &Waker) {
+    /// What a branch that has queued has to do. Who is told to write must do so: nobody else will.
+    fn turn(&self, branch: BranchId) -> Result<Turn, TransactionError> {
         let mut state = self.state();
-        if !state.is_driven_by(driver) {
-            state.driver = Some(driver.clone());
+        if state.logged.as_ref().is_some_and(|(record, _)| record.branch(branch).is_some()) {
+            return Ok(Turn::Logged);
         }
-    }
-
-    /// The write of what has queued, if somebody who is driven waits for it and no other is under way.
-    pub(super) fn wanted_write(self: &Arc<Self>) -> Option<Handoff<()>> {
-        if !self.state().wanted {
-            return None;
+        if let Some(error) = &state.broken {
+            return Err(error.clone());
         }
-        self.next_write()
-    }
-
-    /// The write of what has queued, unless one is under way. It goes on if it is dropped.
-    fn next_write(self: &Arc<Self>) -> Option<Handoff<()>> {
-        let entry = self.next_entry()?;
-        let live = self.clone();
-        Some(Handoff::new(&self.shared.tasks, async move { live.write_enlist(entry).await }))
-    }
-
-    /// Takes what has queued into one entry, unless a write is under way.
-    fn next_entry(&self) -> Option<(Append, Change)> {
-        let mut state = self.state();
-        if state.writing || state.queued.is_empty() || state.broken.is_some() {
-            return None;
+        if state.writing {
+            return Ok(Turn::Wait);
+        }
+        if state.queued.is_empty() {
+            // The body has ended without it: nobody will write it.
+            return Err(TransactionError::TimedOut { id: self.id });
         }
         state.writing = true;
-        state.wanted = false;
-        let branches = std::mem::take(&mut state.queued);
-        let outputs = std::mem::take(&mut state.outputs);
-        Some(match &state.logged {
-            None => self.begin_with(None, branches),
-            Some((_, position)) => {
-                let change = Change::Enlist(Enlist { branches, outputs });
-                (self.append(*position, &change, Due::Keep), change)
-            }
-        })
+        Ok(Turn::Write)
     }
 
-    fn begin_with(&self, key: Option<Key>, branches: Vec<Enlisted>) -> (Append, Change) {
-        let change = Change::Begin(Begin {
+    /// Writes what has queued as one entry.
+    async fn write_queued(self: Arc<Self>) {
+        let append = {
+            let mut state = self.state();
+            let branches = std::mem::take(&mut state.queued);
+            match state.logged {
+                None => {
+                    let begin = self.begin(None, branches);
+                    self.append(&mut state, begin, Due::In(self.timeout))
+                }
+                Some(_) => {
+                    let outputs = std::mem::take(&mut state.outputs);
+                    self.append(&mut state, Change::Enlist(Enlist { branches, outputs }), Due::Keep)
+                }
+            }
+        };
+        self.write_enlist(append).await;
+    }
+
+    fn begin(&self, key: Option<Key>, branches: Vec<Enlisted>) -> Change {
+        Change::Begin(Begin {
             name: self.name.clone(),
             begun_ms: self.begun_ms,
             timeout_ms: self.timeout.as_millis() as u64,
@@ -256,43 +237,23 @@ impl Live {
             run: self.run,
             traceparent: self.traceparent,
             branches,
-        });
-        (self.append(Position::START, &change, Due::In(self.timeout)), change)
+        })
     }
 
-    fn append(&self, after: Position, change: &Change, due: Due) -> Append {
-        let entry = self.shared.entry(change);
+    /// What writes a change after the last one. The change is kept until it is known to be in the log.
+    fn append(&self, state: &mut State, change: Change, due: Due) -> Append {
+        let after = state.logged.as_ref().map_or(Position::START, |(_, position)| *position);
+        let entry = self.shared.entry(state.change.insert(change));
         Append { group: self.shared.group.clone(), id: self.id, after, entry, due, mode: Mode::Extend }
     }
 
-    async fn write_enlist(&self, (append, change): (Append, Change)) {
+    async fn write_enlist(&self, append: Append) {
         let fate = self.shared.write(&append, self.deadline).await;
-        let driver = self.write_ended(fate, &append, &change);
-        self.changed.notify_waiters();
-        if let Some(driver) = driver {
-            poll_fn(|cx| {
-                // Whoever drives this himself polls the body next.
-                if !driver.will_wake(cx.waker()) {
-                    driver.wake_by_ref();
-                }
-                Poll::Ready(())
-            })
-            .await;
-        }
-    }
-
-    /// Takes over what became of a write, and says who polls the body.
-    fn write_ended(
-        &self,
-        fate: Result<Written, WriteError>,
-        append: &Append,
-        change: &Change,
-    ) -> Option<Waker> {
         let mut state = self.state();
         state.writing = false;
         let outcome = match fate {
             Ok(Written::Applied) => {
-                state.log(append, change);
+                state.log(&append);
                 Ok(())
             }
             // Only its initiator adds to it while it is unclaimed: another has it now, and will cancel it.
@@ -304,7 +265,8 @@ impl Live {
             tracing::debug!(id = %self.id, %error, "the transaction can't go on");
             state.broken = Some(error);
         }
-        state.driver.clone()
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// Writes the begin of a transaction with a key, before its body runs. `over` is where the log ends that it takes
@@ -314,19 +276,25 @@ impl Live {
         key: Key,
         over: Option<Position>,
     ) -> Result<Begun, TransactionError> {
-        let (mut append, change) = self.begin_with(Some(key), Vec::new());
+        let mut append = {
+            let mut state = self.state();
+            // A caller that hangs up meanwhile has it cancelled, once this is written.
+            state.writing = true;
+            let begin = self.begin(Some(key), Vec::new());
+            self.append(&mut state, begin, Due::In(self.timeout))
+        };
         if let Some(position) = over {
             append.after = position;
             append.mode = Mode::Replace;
         }
-        // A caller that hangs up meanwhile has it cancelled, once this is written.
-        self.state().writing = true;
         let live = self.clone();
         let work = async move {
             let fate = live.shared.write(&append, live.deadline).await;
+            let mut state = live.state();
+            state.writing = false;
             let begun = match fate {
                 Ok(Written::Applied) => {
-                    live.state().log(&append, &change);
+                    state.log(&append);
                     Ok(Begun::Anew)
                 }
                 Ok(Written::Taken(_) | Written::Superseded(_)) => Ok(Begun::Before),
@@ -335,7 +303,7 @@ impl Live {
                 Ok(Written::Overtaken) => Err(TransactionError::TimedOut { id: live.id }),
                 Err(error) => Err(live.undecided(error)),
             };
-            live.state().writing = false;
+            drop(state);
             live.changed.notify_waiters();
             begun
         };
@@ -366,11 +334,11 @@ impl Live {
         value: Option<Json>,
     ) -> Result<Concluded, TransactionError> {
         let meter = &self.shared.meter;
-        let Some((append, change)) = self.decide(decision, cause.clone(), value).await? else {
+        let Some(append) = self.decide(decision, cause.clone(), value).await? else {
             meter.decided_nothing(&self.name);
             return Ok(Concluded::by(decision));
         };
-        let decided = || meter.decided(&self.name, decision, cause.as_ref(), self.begun.elapsed());
+        let decided = || meter.decided(&self.name, decision, cause.as_ref(), || self.begun.elapsed());
         // The lease counts from before the write, so that it never ends later here than in the store.
         let since = Instant::now();
         match self.shared.write(&append, self.deadline.max(since)).await {
@@ -378,7 +346,7 @@ impl Live {
                 decided();
                 let ((record, position), read) = {
                     let mut state = self.state();
-                    state.log(&append, &change);
+                    state.log(&append);
                     // Nothing asks the live state any more.
                     (state.logged.take().expect("it was logged above"), std::mem::take(&mut state.read))
                 };
@@ -413,14 +381,10 @@ impl Live {
         decision: Decision,
         cause: Option<Cause>,
         value: Option<Json>,
-    ) -> Result<Option<(Append, Change)>, TransactionError> {
-        {
-            let mut state = self.state();
-            state.sealed = true;
-            state.driver = None;
-        }
-        self.writes_ended().await;
-        let begin = {
+    ) -> Result<Option<Append>, TransactionError> {
+        self.state().sealed = true;
+        self.write_ended().await;
+        let begins = {
             let mut state = self.state();
             if let Some(error) = &state.broken {
                 return Err(error.clone());
@@ -432,40 +396,36 @@ impl Live {
             for (number, branch) in (first..).zip(&mut state.queued) {
                 branch.id = BranchId::new(number as u16);
             }
-            match (&state.logged, state.queued.is_empty()) {
-                (None, true) => return Ok(None),
-                (None, false) => {
-                    state.writing = true;
-                    let branches = std::mem::take(&mut state.queued);
-                    Some(self.begin_with(None, branches))
-                }
-                (Some(_), _) => None,
+            if state.logged.is_none() && state.queued.is_empty() {
+                return Ok(None);
             }
+            state.writing = state.logged.is_none();
+            state.writing
         };
-        if let Some(begin) = begin {
-            self.write_enlist(begin).await;
+        if begins {
+            // Seldom: all its branches are without a try.
+            Box::pin(self.clone().write_queued()).await;
         }
         let mut state = self.state();
         if let Some(error) = &state.broken {
             return Err(error.clone());
         }
-        let position = state.logged.as_ref().map_or(Position::START, |(_, position)| *position);
         let branches = std::mem::take(&mut state.queued);
         let outputs = std::mem::take(&mut state.outputs);
         let change = Change::Decide(Decide { decision, branches, outputs, cause, value });
-        Ok(Some((self.append(position, &change, Due::In(self.shared.config.lease)), change)))
+        Ok(Some(self.append(&mut state, change, Due::In(self.shared.config.lease))))
     }
 
     /// Waits until no write is under way.
-    async fn writes_ended(&self) {
-        loop {
+    async fn write_ended(&self) {
+        while self.state().writing {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            if !self.state().writing {
-                return;
+            // It may have ended before it was waited for.
+            if self.state().writing {
+                changed.await;
             }
-            changed.await;
         }
     }
 
@@ -492,24 +452,13 @@ impl Live {
 }
 
 impl State {
-    /// Whether a queued branch is in the log, or why it never will be; `None` if that is open.
-    fn fate_of(&self, branch: BranchId) -> Option<Result<(), TransactionError>> {
-        match &self.logged {
-            Some((record, _)) if record.branch(branch).is_some() => Some(Ok(())),
-            _ => self.broken.clone().map(Err),
-        }
-    }
-
-    fn is_driven_by(&self, waker: &Waker) -> bool {
-        self.driver.as_ref().is_some_and(|driver| driver.will_wake(waker))
-    }
-
     /// Takes over what was just written.
-    fn log(&mut self, append: &Append, change: &Change) {
+    fn log(&mut self, append: &Append) {
         let position = append.after.then(append.entry.op());
+        let change = self.change.take().expect("it is kept while it is written");
         let applied = match &mut self.logged {
-            Some((record, at)) => record.apply(change).map(|()| *at = position),
-            none => Record::first(change).map(|record| *none = Some((record, position))),
+            Some((record, at)) => record.take(change).map(|()| *at = position),
+            none => Record::first_of(change).map(|record| *none = Some((record, position))),
         };
         // The entries of a live transaction are made from its own record: they are legal.
         applied.expect("a transaction writes legal changes of itself");
@@ -527,15 +476,8 @@ impl State {
     }
 }
 
-/// Lets the other branches of a joined future run before this one goes on.
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.shared.pace.returned();
+    }
 }

@@ -7,7 +7,6 @@
 //! | `keyed` | a transaction with a key, which never runs twice |
 //! | `tx` | what its body is given: calls of branches |
 //! | `live` | its log while it is undecided: enlist, decide |
-//! | `drive` | its body, polled together with the writes that it waits for |
 //! | `write` | one write, until its fate is certain |
 //! | `gather`, `queue` | the way of all appends to the store |
 //! | `settle`, `attempt` | phase two |
@@ -31,7 +30,6 @@ mod builder;
 pub(crate) mod call;
 mod carried;
 mod config;
-mod drive;
 mod error;
 mod finish;
 mod gather;
@@ -40,7 +38,9 @@ mod keyed;
 mod live;
 mod meter;
 mod once;
+mod open;
 mod operator;
+mod pace;
 mod participants;
 mod queue;
 pub(crate) mod random;

@@ -5,11 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::meter::{Operation, WhyUnreadable};
+use super::pace::{HOLD, Place};
 use super::participants::Waiting;
 use super::settle::Settling;
 use super::shared::{Shared, chain};
@@ -55,8 +56,12 @@ pub(super) async fn run(shared: Weak<Shared>) {
         };
         if wait.is_zero() {
             // More is due: as soon as there is room for it.
+            let room = async {
+                drop(slots.acquire().await);
+                shared.pace.room_for(BATCH).await;
+            };
             tokio::select! {
-                permit = slots.acquire() => drop(permit),
+                () = room => {}
                 () = closing.cancelled() => {}
             }
             continue;
@@ -88,7 +93,7 @@ async fn wait_for_due(shared: &Shared, wait: Duration) {
 
 /// Claims what is due and there is room for, and says when to look again.
 async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Duration>, StoreError> {
-    let limit = slots.available_permits().min(BATCH);
+    let limit = slots.available_permits().min(shared.pace.free()).min(BATCH);
     if limit == 0 {
         return Ok(Some(Duration::ZERO));
     }
@@ -114,18 +119,29 @@ async fn claim(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> Result<Option<Du
     }
     for (id, log) in logs {
         let Ok(slot) = slots.clone().try_acquire_owned() else { break };
+        let place = shared.pace.take();
         let shared = shared.clone();
         let tasks = shared.tasks.clone();
         tasks.spawn(async move {
-            let mut resume = std::pin::pin!(resume(&shared, id, &log, since));
-            if tokio::time::timeout(SLOT, &mut resume).await.is_err() {
-                // It waits for a participant, and needs no room for that: others are not to wait for it.
-                drop(slot);
-                resume.await;
-            }
+            in_hand(place, Some(slot), resume(&shared, id, &log, since)).await;
         });
     }
     Ok(next_due)
+}
+
+/// Runs the work to its end, which has its place and its slot only for as long as work takes that waits for nobody. Then it
+/// waits for a participant, and needs no room for that: others are not to wait for it.
+async fn in_hand(place: Place, slot: Option<OwnedSemaphorePermit>, work: impl Future<Output = ()>) {
+    let mut work = std::pin::pin!(work);
+    if tokio::time::timeout(HOLD, &mut work).await.is_ok() {
+        return;
+    }
+    drop(place);
+    if slot.is_some() && tokio::time::timeout(SLOT - HOLD, &mut work).await.is_ok() {
+        return;
+    }
+    drop(slot);
+    work.await;
 }
 
 /// Takes over the transactions that waited for a participant that works again, unless somebody else has.
@@ -139,8 +155,12 @@ pub(super) fn wake(shared: &Arc<Shared>, waiting: Vec<Waiting>) {
             transactions = waiting.len(),
             "a participant works again: what waits for it is settled now"
         );
+        let woken = &woken;
         futures_util::stream::iter(waiting)
-            .for_each_concurrent(BATCH, |waiting| take_over(&woken, waiting))
+            .for_each_concurrent(BATCH, |waiting| async move {
+                let place = woken.pace.place().await;
+                in_hand(place, None, take_over(woken, waiting)).await;
+            })
             .await;
     });
 }

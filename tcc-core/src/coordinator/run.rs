@@ -7,29 +7,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::call::Watch;
-use super::drive::drive;
 use super::error::TransactionError;
 use super::keyed::KeyedTransaction;
 use super::live::{Concluded, Live};
-use super::random;
 use super::shared::{Shared, chain};
+use super::trace::{span, within};
 use super::tx::Tx;
+use super::{open, random};
 use crate::participant::TIMEOUTS;
 use crate::protocol::{Cause, Decision, Json, Name, Run, TraceParent, TxId};
 use crate::store::StoreError;
-
-tokio::task_local! {
-    /// The transaction whose body runs in this task.
-    static OPEN: TxId;
-}
-
-/// Whether this is called from the body of a transaction.
-pub(super) fn is_in_a_body() -> bool {
-    OPEN.try_with(|_| ()).is_ok()
-}
 
 /// How long a caller whose body failed waits for its branches to be cancelled; after that they are cancelled in the
 /// background.
@@ -120,7 +109,7 @@ impl<'c> Transaction<'c> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(TransactionError::NoRuntime { name: self.name.to_owned() });
         }
-        let name = Name::new(self.name.to_owned()).map_err(TransactionError::Name)?;
+        let name: Name = self.name.parse().map_err(TransactionError::Name)?;
         let (min, max) = TIMEOUTS;
         if !(min..=max).contains(&self.timeout) {
             return Err(TransactionError::Timeout {
@@ -131,7 +120,7 @@ impl<'c> Transaction<'c> {
             });
         }
         if !self.independent
-            && let Ok(outer) = OPEN.try_with(|id| *id)
+            && let Some(outer) = open::current()
         {
             return Err(TransactionError::Nested { name: self.name.to_owned(), outer });
         }
@@ -158,14 +147,15 @@ pub(super) async fn run<T, E: From<TransactionError>>(
     body: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     keep: impl FnOnce(&T) -> Result<Option<Json>, TransactionError>,
 ) -> Result<T, E> {
-    let span = tracing::debug_span!("transaction", id = %live.id, name = %live.name);
+    let span = span!("transaction", id = %live.id, name = %live.name);
     live.shared.meter.started(&live.name);
     let tx = Tx { live: live.clone() };
     let mut watch = Watch::until(live.deadline);
     let ended = {
         // In a box: each of what is put around it would else move the whole of it.
-        let body = OPEN.scope(live.id, AssertUnwindSafe(Box::pin(body(&tx))).catch_unwind());
-        tokio::time::timeout_at(live.deadline, drive(&live, watch.over(body))).instrument(span.clone()).await
+        let body = AssertUnwindSafe(Box::pin(body(&tx))).catch_unwind();
+        let body = open::body(live.id, watch.over(body));
+        within(&span, tokio::time::timeout_at(live.deadline, body)).await
     };
     let ended_at = Instant::now();
     if watch.has_blocked(ended_at) {
@@ -183,7 +173,7 @@ pub(super) async fn run<T, E: From<TransactionError>>(
         Ok(Ok(Ok(value))) => match keep(&value) {
             Ok(kept) => {
                 hang_up.disarm();
-                return confirm(&live, kept).instrument(span).await.map(|()| value).map_err(E::from);
+                return within(&span, confirm(&live, kept)).await.map(|()| value).map_err(E::from);
             }
             Err(error) => (Ok(Err(E::from(error))), Cause::Failed),
         },
@@ -192,7 +182,7 @@ pub(super) async fn run<T, E: From<TransactionError>>(
         Err(_) => (Ok(Err(E::from(TransactionError::TimedOut { id: live.id }))), Cause::TimedOut),
     };
     hang_up.disarm();
-    cancel(&live, cause).instrument(span).await;
+    within(&span, cancel(&live, cause)).await;
     match result {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),

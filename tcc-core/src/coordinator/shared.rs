@@ -11,12 +11,13 @@ use super::finish::Message;
 use super::gather::Gather;
 use super::meter::{Meter, Operation};
 use super::once::Once;
+use super::pace::Pace;
 use super::participants::Participants;
 use super::random;
 use super::tasks::Tasks;
 use super::unknown::Unknown;
 use crate::participant::Registry;
-use crate::protocol::{BranchId, Change, Entry, Group, Log, Op, Owner, TxId};
+use crate::protocol::{BranchId, Change, Entry, Group, Log, Owner, TxId};
 use crate::store::{StatusStore, StoreError};
 
 pub(super) struct Shared {
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     /// The identity of this start of this coordinator.
     pub(super) owner: Owner,
     pub(super) tasks: Tasks,
+    /// What recovery and callers have in hand.
+    pub(super) pace: Arc<Pace>,
     pub(super) gather: Arc<Gather>,
     /// Transactions that are settled and may shrink to tombstones.
     pub(super) finished: mpsc::UnboundedSender<Message>,
@@ -45,11 +48,7 @@ pub(super) struct Shared {
 impl Shared {
     /// An entry of a fresh op.
     pub(super) fn entry(&self, change: &Change) -> Entry {
-        self.entry_of(random::op(), change)
-    }
-
-    fn entry_of(&self, op: Op, change: &Change) -> Entry {
-        Entry::new(op, change.encode()).expect("compact JSON has no line break")
+        change.entry(random::op())
     }
 
     /// Reads a log, within the store's time limit.

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::carried::{Carried, Carriers};
-use super::run::is_in_a_body;
+use super::open;
 
 /// Whether the runtime here has timers. Tokio says so only by a panic.
 pub(super) fn can_tell_the_time() -> bool {
@@ -55,7 +55,7 @@ impl Tasks {
     /// without need: see `carried`.
     pub(super) fn run<T: Send + 'static>(&self, work: BoxFuture<'static, T>) -> Carried<T> {
         // A transaction that a participant begins is not within the one around this.
-        self.0.carriers.carry(work, !is_in_a_body())
+        self.0.carriers.carry(work, open::current().is_none())
     }
 
     /// Runs a task that ends by itself in a shutdown, which waits for that last of all.

@@ -7,8 +7,11 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::future::Either;
 #[cfg(feature = "opentelemetry")]
 use otel::{current, put_into};
+use tracing::Span;
+use tracing::instrument::{Instrument, Instrumented};
 
 use crate::protocol::TraceParent;
 
@@ -39,8 +42,26 @@ impl fmt::Debug for TraceContext {
     }
 }
 
+/// A span at the level of debug. Where nobody subscribes to that level nothing is made, not even what the feature `log` of
+/// `tracing` would tell of it.
+macro_rules! span {
+    ($($said:tt)*) => {
+        if ::tracing::level_filters::LevelFilter::current() >= ::tracing::level_filters::LevelFilter::DEBUG {
+            ::tracing::debug_span!($($said)*)
+        } else {
+            ::tracing::Span::none()
+        }
+    };
+}
+pub(super) use span;
+
+/// Does the work within a span, if anybody sees it.
+pub(super) fn within<F: Future>(span: &Span, work: F) -> Either<F, Instrumented<F>> {
+    if span.is_disabled() { Either::Left(work) } else { Either::Right(work.instrument(span.clone())) }
+}
+
 /// Puts a span that has not begun into the trace of its transaction, whoever began that and however long ago.
-pub(super) fn join(span: &tracing::Span, traceparent: Option<TraceParent>) {
+pub(super) fn join(span: &Span, traceparent: Option<TraceParent>) {
     if let Some(traceparent) = traceparent {
         put_into(span, traceparent);
     }
@@ -52,4 +73,4 @@ const fn current() -> Option<TraceParent> {
 }
 
 #[cfg(not(feature = "opentelemetry"))]
-const fn put_into(_: &tracing::Span, _: TraceParent) {}
+const fn put_into(_: &Span, _: TraceParent) {}

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::call::{NoAnswer, watched_answer};
 use super::error::{BranchError, TransactionError};
@@ -12,6 +11,7 @@ use super::live::Live;
 use super::meter::Reply;
 use super::recovery;
 use super::shared::chain;
+use super::trace::{span, within};
 use crate::participant::{Action, ActionType, Branch, Payload, Read, Tried, TryFailure};
 use crate::protocol::{ActionName, BranchKey, Json, Phase, TraceParent, TxId};
 use crate::store::BoxError;
@@ -83,9 +83,9 @@ impl Tx {
             let branch = self.live.queue(action, raw.clone()).map_err(BranchError::Transaction)?;
             self.live.enlisted(branch).await.map_err(BranchError::Transaction)?;
             let key = BranchKey { tx: self.live.id, branch, run: self.live.run };
-            let span =
-                tracing::debug_span!("branch", key = %key, action = %action.name(), phase = %Phase::Try);
-            let output = self.r#try::<A>(action, key, request, &raw).instrument(span).await?;
+            let span = span!("branch", key = %key, action = %action.name(), phase = %Phase::Try);
+            let mut request = Some(request);
+            let output = within(&span, self.r#try::<A>(action, key, &mut request, &raw)).await?;
             let logged = self.payload::<A, _>("output", &output).map_err(BranchError::Transaction)?;
             let read = Read::new::<A>(read, logged.1);
             self.live.acknowledge(branch, logged.0, read).map_err(BranchError::Transaction)?;
@@ -93,24 +93,17 @@ impl Tx {
         }
     }
 
-    /// Asks for the try until its answer is definite, or it was asked often enough.
+    /// Asks for the try until its answer is definite, or it was asked often enough. The request is taken by the first
+    /// attempt.
     async fn r#try<A: ActionType>(
         &self,
         action: &Action,
         key: BranchKey,
-        request: A::Request,
+        request: &mut Option<A::Request>,
         raw: &Json,
     ) -> Result<A::Output, BranchError<A::Error>> {
-        let mut request = Some(request);
         for attempt in 1.. {
-            let request = match request.take() {
-                Some(request) => Ok(request),
-                None => raw.to::<A::Request>(),
-            };
-            let answer = match request {
-                Ok(request) => self.attempt::<A>(action, key, attempt, request, raw).await,
-                Err(error) => Err(TryFailure::Unknown(error.into())),
-            };
+            let answer = self.attempt::<A>(action, key, attempt, request, raw).await;
             match answer {
                 Ok(output) => return Ok(output),
                 Err(TryFailure::Refused(error)) => {
@@ -142,9 +135,12 @@ impl Tx {
         action: &Action,
         key: BranchKey,
         attempt: u32,
-        request: A::Request,
+        request: &mut Option<A::Request>,
         raw: &Json,
     ) -> Tried<A::Output, A::Error> {
+        if request.is_none() {
+            *request = Some(raw.to()?);
+        }
         let participant = self.live.shared.participants.of_action(action.name());
         // The body's deadline is over this, as over everything it awaits.
         let _permit = match participant {
@@ -157,8 +153,10 @@ impl Tx {
             .with_begun_ms(self.live.begun_ms)
             .with_traceparent(self.live.traceparent)
             .with_deadline(until);
-        // Lazily, so that a handler that panics before its first await is caught as well.
-        let call = async {
+        // Lazily, so that a handler that panics before its first await is caught as well. And in its place: each of what is
+        // put around it would else have room for all of it.
+        let call = std::pin::pin!(async {
+            let request = request.take().expect("it is put there above");
             match action.r#try::<A>(&cx, request, raw) {
                 Some(call) => call.await,
                 None => Err(TryFailure::Unknown(BoxError::from(format!(
@@ -166,7 +164,7 @@ impl Tx {
                     action.name()
                 )))),
             }
-        };
+        });
         let measured = self.live.shared.meter.attempt(action.name(), Phase::Try);
         let answered = watched_answer(action.name(), Phase::Try, call, until).await;
         measured.answered(answered.as_ref().map_or_else(NoAnswer::reply, Reply::of_try));

@@ -38,8 +38,22 @@ impl Shared {
     /// At least one attempt is made. Ambiguity belongs to the op: once one attempt of it was ambiguous, no later
     /// *unavailable* makes it certain again.
     pub(super) async fn write(&self, append: &Append, until: Instant) -> Result<Written, WriteError> {
+        match self.gather.append(append).await {
+            Ok(()) => Ok(Written::Applied),
+            // In a box: what is seldom needed would else make every write large.
+            Err(error) => Box::pin(self.write_again(append, until, error)).await,
+        }
+    }
+
+    /// Goes on after a first attempt that failed.
+    async fn write_again(
+        &self,
+        append: &Append,
+        until: Instant,
+        error: StoreError,
+    ) -> Result<Written, WriteError> {
         let mut doubtful = false;
-        let fate = self.write_until_certain(append, until, &mut doubtful).await;
+        let fate = self.write_until_certain(append, until, error, &mut doubtful).await;
         if doubtful {
             self.meter.ambiguity_ended(match &fate {
                 Ok(Written::Applied | Written::Overtaken) => Fate::Applied,
@@ -55,14 +69,11 @@ impl Shared {
         &self,
         append: &Append,
         until: Instant,
+        mut error: StoreError,
         doubtful: &mut bool,
     ) -> Result<Written, WriteError> {
         let mut failures = 0;
         loop {
-            let error = match self.gather.append(append).await {
-                Ok(()) => return Ok(Written::Applied),
-                Err(error) => error,
-            };
             match &error {
                 StoreError::Ambiguous { .. } => *doubtful = true,
                 StoreError::Corrupt { .. } | StoreError::Invalid { .. } | StoreError::BadCursor
@@ -85,6 +96,10 @@ impl Shared {
             }
             tracing::debug!(id = %append.id, %error, doubtful, "a write is repeated");
             tokio::time::sleep_until(next).await;
+            error = match self.gather.append(append).await {
+                Ok(()) => return Ok(Written::Applied),
+                Err(error) => error,
+            };
         }
     }
 

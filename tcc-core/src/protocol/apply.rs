@@ -6,7 +6,7 @@ use super::change::{
 use super::encoding::LogError;
 use super::id::BranchId;
 use super::log::Log;
-use super::record::{BranchRecord, BranchState, Record, Status};
+use super::record::{BranchRecord, BranchState, Record, Snapshot, Status};
 
 /// Folds a log into the record of its transaction.
 ///
@@ -19,8 +19,8 @@ pub fn fold(log: &Log) -> Result<Record, LogError> {
         let change =
             Change::decode(entry.line()).map_err(|source| LogError::Malformed { entry: number, source })?;
         match &mut record {
-            Some(record) => record.apply(&change),
-            none => Record::first(&change).map(|first| *none = Some(first)),
+            Some(record) => record.take(change),
+            none => Record::first_of(change).map(|first| *none = Some(first)),
         }
         .map_err(|source| LogError::Illegal { entry: number, source })?;
     }
@@ -130,9 +130,17 @@ impl Record {
     /// # Errors
     /// [`Illegal`] unless it is a begin or a snapshot.
     pub fn first(change: &Change) -> Result<Self, Illegal> {
+        Self::first_of(change.clone())
+    }
+
+    /// The same of a change that is not needed any more.
+    pub(crate) fn first_of(change: Change) -> Result<Self, Illegal> {
         match change {
-            Change::Begin(begin) => Self::begin(begin),
-            Change::Snapshot(snapshot) => Ok(snapshot.record().clone()),
+            Change::Begin(begin) => {
+                check_numbers(0, &begin.branches)?;
+                Ok(Self::new(begin))
+            }
+            Change::Snapshot(Snapshot(record)) => Ok(record),
             Change::Enlist(_)
             | Change::Decide(_)
             | Change::Settle(_)
@@ -147,7 +155,7 @@ impl Record {
     /// [`Illegal::BranchNumber`] if its branches are not numbered from 0.
     pub fn begin(begin: &Begin) -> Result<Self, Illegal> {
         check_numbers(0, &begin.branches)?;
-        Ok(Self::new(begin))
+        Ok(Self::new(begin.clone()))
     }
 
     /// Applies a change: the whole protocol.
@@ -157,8 +165,8 @@ impl Record {
     pub fn apply(&mut self, change: &Change) -> Result<(), Illegal> {
         match change {
             Change::Begin(_) | Change::Snapshot(_) => Err(Illegal::AnotherBeginning { found: change.kind() }),
-            Change::Enlist(enlist) => self.enlist(enlist),
-            Change::Decide(decide) => self.decide(decide),
+            Change::Enlist(enlist) => self.enlist(enlist.clone()),
+            Change::Decide(decide) => self.decide(decide.clone()),
             Change::Settle(settle) => self.settle(settle),
             Change::Claim(claim) => {
                 self.claim(claim);
@@ -168,21 +176,34 @@ impl Record {
         }
     }
 
+    /// Applies a change that is not needed any more: its branches and payloads move into the record.
+    pub(crate) fn take(&mut self, change: Change) -> Result<(), Illegal> {
+        match change {
+            Change::Enlist(enlist) => self.enlist(enlist),
+            Change::Decide(decide) => self.decide(decide),
+            Change::Begin(_)
+            | Change::Snapshot(_)
+            | Change::Settle(_)
+            | Change::Claim(_)
+            | Change::Resolve(_) => self.apply(&change),
+        }
+    }
+
     /// Safety 1, and PEERS 5: the decision seals the set of branches.
-    fn enlist(&mut self, enlist: &Enlist) -> Result<(), Illegal> {
+    fn enlist(&mut self, enlist: Enlist) -> Result<(), Illegal> {
         self.must_be("enlist", &[Status::Trying])?;
         if self.claimed {
             return Err(Illegal::Claimed { change: "enlist" });
         }
         check_numbers(self.branches.len(), &enlist.branches)?;
         self.check_outputs(&enlist.outputs)?;
-        self.acknowledge(&enlist.outputs);
-        self.branches.extend(enlist.branches.iter().map(BranchRecord::new));
+        self.acknowledge(enlist.outputs);
+        self.branches.extend(enlist.branches.into_iter().map(BranchRecord::new));
         Ok(())
     }
 
     /// Safety 1 and 5: one decision; once claimed undecided, only *cancel*.
-    fn decide(&mut self, decide: &Decide) -> Result<(), Illegal> {
+    fn decide(&mut self, decide: Decide) -> Result<(), Illegal> {
         self.must_be("decide", &[Status::Trying])?;
         if self.claimed && decide.decision == Decision::Confirm {
             return Err(Illegal::Claimed { change: "a decision to confirm" });
@@ -194,11 +215,11 @@ impl Record {
             return Err(Illegal::SealedBranch { id: branch.id });
         }
         self.check_outputs(&decide.outputs)?;
-        self.acknowledge(&decide.outputs);
-        self.branches.extend(decide.branches.iter().map(BranchRecord::new));
+        self.acknowledge(decide.outputs);
+        self.branches.extend(decide.branches.into_iter().map(BranchRecord::new));
         self.decision = Some(decide.decision);
-        self.cause.clone_from(&decide.cause);
-        self.value.clone_from(&decide.value);
+        self.cause = decide.cause;
+        self.value = decide.value;
         if decide.decision == Decision::Cancel {
             // What has no try has nothing to cancel.
             for branch in self.branches.iter_mut().filter(|branch| branch.on_confirm) {
@@ -317,10 +338,10 @@ impl Record {
         Ok(())
     }
 
-    fn acknowledge(&mut self, outputs: &[Output]) {
-        for output in outputs {
-            let branch = &mut self.branches[output.id.index()];
-            branch.output = Some(output.output.clone());
+    fn acknowledge(&mut self, outputs: Vec<Output>) {
+        for Output { id, output } in outputs {
+            let branch = &mut self.branches[id.index()];
+            branch.output = Some(output);
             branch.state = BranchState::Acknowledged;
         }
     }

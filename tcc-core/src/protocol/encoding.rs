@@ -8,16 +8,19 @@
 //! Versions that were once released are read for ever. A version, a field or a kind of change that is not known here
 //! is an error and never passed over: what it says could matter.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::apply::{Illegal, status_of};
 use super::change::{Begin, Cause, Change, Claim, Decide, Decision, Enlist, Key, Resolve, Settle};
 use super::json::{Json, present};
 use super::line;
+use super::log::Entry;
 use super::name::Name;
 use super::record::{BranchRecord, BranchState, Record, Snapshot, Status};
 use super::trace::TraceParent;
-use crate::protocol::{Owner, Run};
+use crate::protocol::{Op, Owner, Run};
 
 /// The version of the format that is written.
 pub const FORMAT_VERSION: u16 = 1;
@@ -161,6 +164,11 @@ impl Change {
     /// The change as one line of JSON.
     pub fn encode(&self) -> String {
         line::of(self)
+    }
+
+    /// The change as an entry.
+    pub(crate) fn entry(&self, op: Op) -> Entry {
+        Entry::new(op, line::of::<Arc<str>>(self)).expect("compact JSON has no line break")
     }
 
     /// Reads a line.

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser};
 use serde_json::value::RawValue;
+
+use super::scratch;
 
 /// A payload as it stands in the log: serialised once, embedded as it is, cheap to clone. Always a single line.
 ///
 /// Its `Debug` shows the length only: payloads are never logged.
 #[derive(Clone)]
-pub struct Json(Arc<RawValue>);
+pub struct Json(Arc<str>);
 
 impl Json {
     /// Serialises a value.
@@ -18,7 +20,12 @@ impl Json {
     /// # Errors
     /// If the value can't be JSON: a map whose keys aren't text, or an error of its own `Serialize`.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::value::to_raw_value(value).map(Self::from_raw)
+        scratch::with_bytes(
+            |bytes| serde_json::to_writer(bytes, value),
+            |text| {
+                text.map(Self::from_text).ok_or_else(|| ser::Error::custom("what JSON is written in is text"))
+            },
+        )
     }
 
     /// Reads the value back as `T`.
@@ -31,19 +38,17 @@ impl Json {
 
     /// A value may hold JSON text of its own, and that text may have line breaks. They stand between its parts, for
     /// within a string JSON writes them otherwise: a space does as well.
-    fn from_raw(raw: Box<RawValue>) -> Self {
+    fn from_text(json: &str) -> Self {
         const LINE_BREAKS: [char; 2] = ['\n', '\r'];
-        if memchr::memchr2(b'\n', b'\r', raw.get().as_bytes()).is_some() {
-            let line = raw.get().replace(LINE_BREAKS, " ");
-            // It is JSON still; if that were not so, its entry would be refused as having a line break.
-            return Self(Arc::from(RawValue::from_string(line).unwrap_or(raw)));
+        if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
+            return Self(json.replace(LINE_BREAKS, " ").into());
         }
-        Self(Arc::from(raw))
+        Self(json.into())
     }
 
     /// The JSON text.
     pub fn as_str(&self) -> &str {
-        self.0.get()
+        &self.0
     }
 }
 
@@ -69,13 +74,14 @@ impl fmt::Debug for Json {
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        // As JSON, not as a text that holds JSON. Seldom done: entries are written by hand.
+        serde_json::from_str::<&RawValue>(&self.0).map_err(ser::Error::custom)?.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(Self::from_raw)
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self::from_text(raw.get()))
     }
 }
 

@@ -9,139 +9,135 @@ use serde::Serialize;
 
 use super::change::{Begin, Change, Decide, Enlist, Enlisted, Key, Output};
 use super::encoding::{FORMAT_VERSION, implied_decision};
+use super::id::{Owner, Run};
 use super::json::Json;
 use super::record::Record;
+use super::scratch;
 
-/// Room for what is around payloads: in an entry, in a branch, in an output.
-const ENTRY: usize = 192;
-const BRANCH: usize = 96;
-const OUTPUT: usize = 24;
+/// What stands before the value of a field that is not the first one of its object.
+macro_rules! field {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
 
-/// A change as one line of JSON.
-pub(super) fn of(change: &Change) -> String {
-    let mut line = Line { text: String::with_capacity(about_how_long(change)), first: true };
+/// A change as one line of JSON, in whatever keeps it.
+pub(super) fn of<T: for<'a> From<&'a str>>(change: &Change) -> T {
+    scratch::with(|text| {
+        write(text, change);
+        T::from(text)
+    })
+}
+
+fn write(text: &mut String, change: &Change) {
+    let mut line = Line { text, first: true };
     line.object(|line| {
-        line.number("v", FORMAT_VERSION.into());
+        line.number(field!("v"), FORMAT_VERSION.into());
         match change {
-            Change::Begin(change) => line.member("begin", |line| begin(line, change)),
-            Change::Enlist(change) => line.member("enlist", |line| enlist(line, change)),
-            Change::Decide(change) => line.member("decide", |line| decide(line, change)),
-            Change::Settle(change) => line.other("settle", change),
-            Change::Claim(change) => line.other("claim", change),
-            Change::Resolve(change) => line.other("resolve", change),
-            Change::Snapshot(change) => line.member("snapshot", |line| snapshot(line, change.record())),
+            Change::Begin(change) => line.member(field!("begin"), |line| begin(line, change)),
+            Change::Enlist(change) => line.member(field!("enlist"), |line| enlist(line, change)),
+            Change::Decide(change) => line.member(field!("decide"), |line| decide(line, change)),
+            Change::Settle(change) => line.other(field!("settle"), change),
+            Change::Claim(change) => line.other(field!("claim"), change),
+            Change::Resolve(change) => line.other(field!("resolve"), change),
+            Change::Snapshot(change) => {
+                line.member(field!("snapshot"), |line| snapshot(line, change.record()))
+            }
         }
     });
-    line.text
 }
 
-fn about_how_long(change: &Change) -> usize {
-    let of_branches = |branches: &[Enlisted]| -> usize {
-        branches.iter().map(|branch| branch.request.as_str().len() + BRANCH).sum()
-    };
-    let of_outputs = |outputs: &[Output]| -> usize {
-        outputs.iter().map(|output| output.output.as_str().len() + OUTPUT).sum()
-    };
-    ENTRY
-        + match change {
-            Change::Begin(change) => of_branches(&change.branches),
-            Change::Enlist(change) => of_branches(&change.branches) + of_outputs(&change.outputs),
-            Change::Decide(change) => of_branches(&change.branches) + of_outputs(&change.outputs),
-            Change::Settle(_) | Change::Claim(_) | Change::Resolve(_) | Change::Snapshot(_) => 0,
-        }
-}
-
-fn begin(line: &mut Line, change: &Begin) {
-    line.plain("name", change.name.as_str());
-    line.number("begun_ms", change.begun_ms);
-    line.number("timeout_ms", change.timeout_ms);
-    line.shown("by", change.by);
+fn begin(line: &mut Line<'_>, change: &Begin) {
+    line.plain(field!("name"), change.name.as_str());
+    line.number(field!("begun_ms"), change.begun_ms);
+    line.number(field!("timeout_ms"), change.timeout_ms);
+    line.hex(field!("by"), change.by.as_u64());
     line.key(change.key.as_ref());
-    line.shown_if("run", change.run);
-    line.shown_if("traceparent", change.traceparent);
+    line.hex_if(field!("run"), change.run.map(Run::as_u64));
+    line.shown_if(field!("traceparent"), change.traceparent);
     branches(line, &change.branches);
 }
 
-fn enlist(line: &mut Line, change: &Enlist) {
-    line.list("branches", &change.branches, branch);
+fn enlist(line: &mut Line<'_>, change: &Enlist) {
+    line.list(field!("branches"), &change.branches, branch);
     outputs(line, &change.outputs);
 }
 
-fn decide(line: &mut Line, change: &Decide) {
-    line.shown("decision", change.decision);
+fn decide(line: &mut Line<'_>, change: &Decide) {
+    line.plain(field!("decision"), change.decision.phase().word());
     branches(line, &change.branches);
     outputs(line, &change.outputs);
     if let Some(cause) = &change.cause {
-        line.other("cause", cause);
+        line.other(field!("cause"), cause);
     }
-    line.payload_if("value", change.value.as_ref());
+    line.payload_if(field!("value"), change.value.as_ref());
 }
 
-fn branches(line: &mut Line, branches: &[Enlisted]) {
+fn branches(line: &mut Line<'_>, branches: &[Enlisted]) {
     if !branches.is_empty() {
-        line.list("branches", branches, branch);
+        line.list(field!("branches"), branches, branch);
     }
 }
 
-fn branch(line: &mut Line, branch: &Enlisted) {
-    line.number("id", branch.id.index() as u64);
-    line.plain("action", branch.action.as_str());
+fn branch(line: &mut Line<'_>, branch: &Enlisted) {
+    line.number(field!("id"), branch.id.index() as u64);
+    line.plain(field!("action"), branch.action.as_str());
     if branch.version != super::change::first_version() {
-        line.number("version", branch.version.into());
+        line.number(field!("version"), branch.version.into());
     }
-    line.payload("request", &branch.request);
+    line.payload(field!("request"), &branch.request);
     if branch.on_confirm {
-        line.raw("on_confirm", "true");
+        line.raw(field!("on_confirm"), "true");
     }
 }
 
-fn outputs(line: &mut Line, outputs: &[Output]) {
+fn outputs(line: &mut Line<'_>, outputs: &[Output]) {
     if !outputs.is_empty() {
-        line.list("outputs", outputs, |line, output| {
-            line.number("id", output.id.index() as u64);
-            line.payload("output", &output.output);
+        line.list(field!("outputs"), outputs, |line, output| {
+            line.number(field!("id"), output.id.index() as u64);
+            line.payload(field!("output"), &output.output);
         });
     }
 }
 
 /// What a tombstone lacks is left out.
-fn snapshot(line: &mut Line, record: &Record) {
-    line.plain("name", record.name.as_str());
-    line.shown("status", record.status);
-    for (name, number) in [("begun_ms", record.begun_ms), ("timeout_ms", record.timeout_ms)] {
+fn snapshot(line: &mut Line<'_>, record: &Record) {
+    line.plain(field!("name"), record.name.as_str());
+    line.plain(field!("status"), record.status.word());
+    for (name, number) in [(field!("begun_ms"), record.begun_ms), (field!("timeout_ms"), record.timeout_ms)] {
         if number != 0 {
             line.number(name, number);
         }
     }
     line.key(record.key.as_ref());
-    line.shown_if("run", record.run);
-    line.shown_if("traceparent", record.traceparent);
-    line.shown_if("owner", record.owner);
+    line.hex_if(field!("run"), record.run.map(Run::as_u64));
+    line.shown_if(field!("traceparent"), record.traceparent);
+    line.hex_if(field!("owner"), record.owner.map(Owner::as_u64));
     if record.claimed {
-        line.raw("claimed", "true");
+        line.raw(field!("claimed"), "true");
     }
     // The status of a plainly finished one says it already.
     line.shown_if(
-        "decision",
+        field!("decision"),
         record.decision.filter(|decision| implied_decision(record.status) != Some(*decision)),
     );
     if let Some(cause) = &record.cause {
-        line.other("cause", cause);
+        line.other(field!("cause"), cause);
     }
-    line.payload_if("value", record.value.as_ref());
+    line.payload_if(field!("value"), record.value.as_ref());
     if !record.branches.is_empty() {
-        line.other("branches", &record.branches);
+        line.other(field!("branches"), &record.branches);
     }
 }
 
 /// JSON as it grows.
-struct Line {
-    text: String,
+struct Line<'a> {
+    text: &'a mut String,
     /// Nothing stands yet in the object or list that is open.
     first: bool,
 }
 
-impl Line {
+impl Line<'_> {
     fn object(&mut self, fields: impl FnOnce(&mut Self)) {
         self.text.push('{');
         self.first = true;
@@ -156,19 +152,18 @@ impl Line {
         }
     }
 
-    fn name(&mut self, name: &str) {
-        self.separate();
-        self.text.push('"');
-        self.text.push_str(name);
-        self.text.push_str("\":");
+    /// Takes a [`field!`].
+    fn name(&mut self, field: &'static str) {
+        let comma = usize::from(std::mem::replace(&mut self.first, false));
+        self.text.push_str(&field[comma..]);
     }
 
-    fn member(&mut self, name: &str, fields: impl FnOnce(&mut Self)) {
+    fn member(&mut self, name: &'static str, fields: impl FnOnce(&mut Self)) {
         self.name(name);
         self.object(fields);
     }
 
-    fn list<T>(&mut self, name: &str, items: &[T], item: impl Fn(&mut Self, &T)) {
+    fn list<T>(&mut self, name: &'static str, items: &[T], item: impl Fn(&mut Self, &T)) {
         self.name(name);
         self.text.push('[');
         self.first = true;
@@ -181,54 +176,67 @@ impl Line {
     }
 
     /// What is JSON already.
-    fn raw(&mut self, name: &str, json: &str) {
+    fn raw(&mut self, name: &'static str, json: &str) {
         self.name(name);
         self.text.push_str(json);
     }
 
-    fn payload(&mut self, name: &str, json: &Json) {
+    fn payload(&mut self, name: &'static str, json: &Json) {
         self.raw(name, json.as_str());
     }
 
-    fn payload_if(&mut self, name: &str, json: Option<&Json>) {
+    fn payload_if(&mut self, name: &'static str, json: Option<&Json>) {
         if let Some(json) = json {
             self.payload(name, json);
         }
     }
 
-    fn number(&mut self, name: &str, number: u64) {
+    fn number(&mut self, name: &'static str, number: u64) {
         self.raw(name, itoa::Buffer::new().format(number));
     }
 
     /// A text without a character that JSON writes otherwise, as every name is.
-    fn plain(&mut self, name: &str, text: &str) {
+    fn plain(&mut self, name: &'static str, text: &str) {
         self.name(name);
         self.text.push('"');
         self.text.push_str(text);
         self.text.push('"');
     }
 
-    /// An id or a word, as it is shown: without such a character as well.
-    fn shown(&mut self, name: &str, value: impl std::fmt::Display) {
+    /// A number in sixteen hexadecimal digits.
+    fn hex(&mut self, name: &'static str, number: u64) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"\"0000000000000000\"";
+        for (place, digit) in text[1..17].iter_mut().rev().enumerate() {
+            *digit = DIGITS[(number >> (4 * place)) as usize & 15];
+        }
         self.name(name);
-        // A string takes all that is written.
-        let _ = write!(self.text, "\"{value}\"");
+        self.text.push_str(std::str::from_utf8(&text).expect("digits are text"));
     }
 
-    fn shown_if(&mut self, name: &str, value: Option<impl std::fmt::Display>) {
+    fn hex_if(&mut self, name: &'static str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.hex(name, number);
+        }
+    }
+
+    /// An id or a word, as it is shown: without such a character as well.
+    fn shown_if(&mut self, name: &'static str, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {
-            self.shown(name, value);
+            self.name(name);
+            // A string takes all that is written.
+            let _ = write!(self.text, "\"{value}\"");
         }
     }
 
     fn key(&mut self, key: Option<&Key>) {
         if let Some(key) = key {
-            self.other("key", key);
+            self.other(field!("key"), key);
         }
     }
 
     /// What is written seldom, or has texts of users in it.
-    fn other(&mut self, name: &str, value: &impl Serialize) {
+    fn other(&mut self, name: &'static str, value: &impl Serialize) {
         // Text keys, plain numbers, and payloads that are JSON already: nothing of that can fail.
         self.raw(name, &serde_json::to_string(value).unwrap_or_default());
     }

@@ -21,6 +21,7 @@ mod log;
 mod name;
 mod plan;
 mod record;
+mod scratch;
 mod trace;
 
 pub use apply::{Illegal, fold};

@@ -55,6 +55,9 @@ fn check(text: &str) -> Result<(), NameError> {
     if text.len() > MAX_NAME {
         return Err(NameError::TooLong { start: text.chars().take(16).collect(), length: text.len() });
     }
+    if text.bytes().all(allowed) {
+        return Ok(());
+    }
     match text.chars().find(|c| !(c.is_ascii() && allowed(*c as u8))) {
         Some(character) => Err(NameError::Character { name: text.to_owned(), character }),
         None => Ok(()),
@@ -150,7 +153,8 @@ macro_rules! name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                Self::new(text.to_owned())
+                $check(text)?;
+                Ok(Self(Text::Shared(text.into())))
             }
         }
 

@@ -47,16 +47,23 @@ impl Status {
     }
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Status {
+    /// What it is called.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
             Self::Trying => "trying",
             Self::Confirming => "confirming",
             Self::Cancelling => "cancelling",
             Self::Confirmed => "confirmed",
             Self::Cancelled => "cancelled",
             Self::Heuristic => "heuristic",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
@@ -82,12 +89,15 @@ pub struct Record {
 
 impl Record {
     /// The record of a transaction that has just begun.
-    pub(super) fn new(begin: &Begin) -> Self {
+    pub(super) fn new(begin: Begin) -> Self {
+        // Further branches may follow: few transactions have but one, few have more than these.
+        let mut branches = Vec::with_capacity(begin.branches.len().max(4));
+        branches.extend(begin.branches.into_iter().map(BranchRecord::new));
         Self {
-            name: begin.name.clone(),
+            name: begin.name,
             begun_ms: begin.begun_ms,
             timeout_ms: begin.timeout_ms,
-            key: begin.key.clone(),
+            key: begin.key,
             run: begin.run,
             traceparent: begin.traceparent,
             owner: Some(begin.by),
@@ -96,7 +106,7 @@ impl Record {
             decision: None,
             cause: None,
             value: None,
-            branches: begin.branches.iter().map(BranchRecord::new).collect(),
+            branches,
         }
     }
 
@@ -231,12 +241,12 @@ const fn is_zero(number: &u32) -> bool {
 }
 
 impl BranchRecord {
-    pub(super) fn new(enlisted: &Enlisted) -> Self {
+    pub(super) fn new(enlisted: Enlisted) -> Self {
         Self {
             id: enlisted.id,
-            action: enlisted.action.clone(),
+            action: enlisted.action,
             version: enlisted.version,
-            request: enlisted.request.clone(),
+            request: enlisted.request,
             on_confirm: enlisted.on_confirm,
             output: None,
             state: if enlisted.on_confirm { BranchState::Acknowledged } else { BranchState::Trying },
@@ -313,14 +323,20 @@ impl fmt::Display for BranchState {
     }
 }
 
-/// What a phase of a branch is called.
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Phase {
+    /// What it is called.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
             Self::Try => "try",
             Self::Confirm => "confirm",
             Self::Cancel => "cancel",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 

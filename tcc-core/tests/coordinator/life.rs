@@ -79,6 +79,21 @@ async fn many_that_start_together_cost_one_write() {
     assert_eq!(rig.appends(), 3);
 }
 
+/// Whoever polls it: the body's own task does not know of this one.
+#[tokio::test(start_paused = true)]
+async fn a_branch_that_is_called_in_another_runtime_goes_on() {
+    let rig = Rig::start().await;
+    let pay = async |tx: &Tx| {
+        let call = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(tx.call::<Transfer>(works(1)))
+        };
+        let there = std::thread::scope(|threads| threads.spawn(call).join().unwrap())?;
+        Ok::<_, Error>(there + tx.call::<Transfer>(works(2)).await?)
+    };
+    assert_eq!(rig.tcc.run("pay", pay).await.unwrap(), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_without_branches_never_touches_the_store() {
     let rig = Rig::start().await;

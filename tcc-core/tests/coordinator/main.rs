@@ -9,6 +9,7 @@ mod deploys;
 mod keys;
 mod life;
 mod operator;
+mod pace;
 mod payloads;
 mod retention;
 mod rig;

@@ -1,14 +1,19 @@
 -- Appends to many logs, each on its own condition and with its own answer.
 --
--- KEYS  the due index, the index of what is kept for ever, then the log of each write; a log may come more than once.
--- ARGV  three for each write:
---         what      a letter and a number: when the log is due next, and whether the entry follows (lower case) or
---                   takes the place of what is there (upper case)
---                     k  as before                d  this many microseconds from now
---                     f  never; it is kept for this many milliseconds      e  never; it is kept for ever
---                   and  c  as d, on the further condition that the log is due now: a claim
---         expected  the trailer the log must end with; empty if there must be no log
---         entry     the entry's text with its trailer
+-- KEYS  the due index, the index of what is kept for ever, then the log of each write; no log comes twice.
+-- ARGV  how many runs there are: a run is some writes, one after the other, of the same kind
+--       two for each run:
+--         what   a letter and a number: what kind it is, and when the logs are due next
+--                               there must be    the entry follows    it takes the place
+--                               no log           what is there        of what is there
+--                  due            b                d                    D      this many microseconds from now
+--                  as before                       k                    K
+--                  finished       x                f                    F      and kept for this many milliseconds
+--                  kept           y                e                    E      for ever
+--                and  c  as d, on the further condition that the log is due now: a claim
+--         count  how many writes it has
+--       ends    the trailers that the logs must end with, of all writes but those of b, x and y, as one text
+--       then the entry of each write: its text with its trailer
 --
 -- Returns one letter for each write: = done, c conflict, n no log, g garbage, r refused. If any was refused, a line break
 -- and the server's reason follow.
@@ -17,198 +22,232 @@
 -- the server may refuse any command (memory, permissions, a replica), no log is unfinished without being in the due index:
 -- the worst that is left behind is an id in it whose log is finished or missing, and a claim copes with that. A refusal of
 -- the first write, where Redis checks its memory, leaves nothing at all behind.
+--
+-- Speed: a command costs more than all that is done with its answer, and every string that Lua sees is hashed and kept. So
+-- what can be asked once for many is, trailers are compared all at once, and each by itself only if that has failed. A
+-- number given to a command is written out with 17 digits: hence '-27'.
 
-local pcall, sub, byte = redis.pcall, string.sub, string.byte
-local TRAILER = 27 -- a space, 8 digits, a space, 16 digits, a line break
-
+local ask, sub, type = redis.pcall, string.sub, type -- locals: a global is looked up at each use
+local KEYS, ARGV = KEYS, ARGV
 local due, kept = KEYS[1], KEYS[2]
-local writes = #KEYS - 2
-local answers = {}
-local ends = {} -- the trailer of each log once this batch is applied
-local again = {} -- logs that this batch writes more than once
-local fresh = {} -- logs that begin in this batch
-local at = {} -- when each log is due after this batch: a time, 'f' or 'e'; nothing: as before
-local scheduled = false
-local why
+local runs = tonumber(ARGV[1])
+local ends = ARGV[2 * runs + 2]
+local entries = 2 * runs -- ARGV[entries + i] is the entry for KEYS[i]
 
-local now
-local function clock()
-  if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000000 + time[2]
+-- Of each run: its letter, its time as commands take it, its first and its last key, and whether it begins logs.
+local letters, times, firsts, lasts, begins = {}, {}, {}, {}, {}
+local now, last = nil, 2
+for run = 1, runs do
+  local what = ARGV[2 * run]
+  local letter, time = sub(what, 1, 1), sub(what, 2)
+  if letter == 'b' or letter == 'd' or letter == 'D' or letter == 'c' then
+    if not now then
+      local clock = redis.call('TIME')
+      now = clock[1] * 1000000 + clock[2]
+    end
+    time = string.format('%d', now + time)
   end
-  return now
+  letters[run], times[run], begins[run] = letter, time, letter == 'b' or letter == 'x' or letter == 'y'
+  firsts[run] = last + 1
+  last = last + ARGV[2 * run + 1]
+  lasts[run] = last
 end
+
+local answers = {} -- by key: of those that are not to be done, or were refused
+local all = true -- whether there is none of them
 
 -- 1. The checks.
-for i = 1, writes do
-  local key, what, expected, entry = KEYS[i + 2], ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
-  local tail = ends[key]
-  local seen = tail ~= nil
-  if not seen then
-    tail = pcall('GETRANGE', key, -TRAILER, -1)
-  end
-  local letter = byte(what)
-  local due_now = true
-  if letter == 99 and tail == expected then -- c
-    -- It was due when the claimer looked; another may have claimed it before the claimer read it.
-    local score = pcall('ZSCORE', due, sub(key, -32))
-    due_now = type(score) == 'string' and tonumber(score) <= clock()
-  end
-  if tail == expected and due_now then
-    answers[i] = '='
-    ends[key] = sub(entry, -TRAILER)
-    if seen then
-      again[key] = true
-    elseif expected == '' then
-      fresh[key] = true
-    end
-    if letter == 100 or letter == 68 or letter == 99 then -- d, c
-      at[key] = clock() + tonumber(sub(what, 2))
-      scheduled = true
-    elseif letter == 107 or letter == 75 then -- k
-      if expected == '' then
-        at[key] = clock()
-        scheduled = true
-      end
-    else
-      at[key] = (letter == 102 or letter == 70) and 'f' or 'e'
-      scheduled = true
-    end
-  elseif not due_now then
-    answers[i] = 'c'
-  elseif type(tail) == 'table' then
-    answers[i] = 'g'
-  elseif tail == sub(entry, -TRAILER) then
-    answers[i] = seen and 'P' or 'R' -- a repeat, of a write of this batch or of one before: nothing is to be done
-  elseif tail == '' then
-    answers[i] = redis.call('EXISTS', key) == 1 and 'g' or 'n'
+local tails, count = {}, 0 -- the ends of the logs, where ends are expected
+local absent = true -- whether there is no log where there must be none
+for run = 1, runs do
+  local first, last = firsts[run], lasts[run]
+  if begins[run] then
+    absent = redis.call('EXISTS', unpack(KEYS, first, last)) == 0 and absent
   else
-    answers[i] = string.find(tail, '^ %x%x%x%x%x%x%x%x %x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x\n$') and 'c' or 'g'
+    for i = first, last do
+      count = count + 1
+      tails[count] = ask('GETRANGE', KEYS[i], '-27', '-1')
+    end
   end
 end
+
+-- None is longer than a trailer: if all are right together, so is each. With an error, which is a table, they can't be
+-- joined, and the text is what Lua says about that.
+local _, text = pcall(table.concat, tails)
+if not (absent and text == ends) then
+  count = 0
+  for run = 1, runs do
+    for i = firsts[run], lasts[run] do
+      local tail, right
+      if begins[run] then
+        right = redis.call('EXISTS', KEYS[i]) == 0
+        tail = not right and ask('GETRANGE', KEYS[i], '-27', '-1')
+      else
+        count = count + 1
+        tail = tails[count]
+        right = tail == sub(ends, 27 * count - 26, 27 * count)
+      end
+      if right then
+        answers[i] = nil
+      elseif type(tail) == 'table' then
+        answers[i] = 'g'
+      elseif tail == sub(ARGV[entries + i], -27) then
+        answers[i] = '=' -- a repeat: nothing is to be done
+      elseif tail == '' then
+        answers[i] = redis.call('EXISTS', KEYS[i]) == 1 and 'g' or 'n'
+      else
+        answers[i] = string.find(tail, '^ %x%x%x%x%x%x%x%x %x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x\n$') and 'c' or 'g'
+      end
+    end
+  end
+end
+
+for run = 1, runs do
+  if letters[run] == 'c' then
+    for i = firsts[run], lasts[run] do
+      if not answers[i] then
+        -- It was due when the claimer looked; another may have claimed it before the claimer read it.
+        local score = ask('ZSCORE', due, sub(KEYS[i], -32))
+        if type(score) ~= 'string' or tonumber(score) > now then
+          answers[i] = 'c'
+        end
+      end
+    end
+  end
+end
+all = next(answers) == nil
 
 -- 2. Into the indexes.
-local function refuse(reply)
-  return redis.error_reply('REFUSED ' .. reply.err)
-end
-
-local back = false -- whether a log has come back that was not due: it may have a time to live, or be kept
-local olds = {}
-if scheduled then
-  local begun, others, keep = {}, {}, {}
-  for key, time in pairs(at) do
-    local id = sub(key, -32)
-    if time == 'e' then
-      keep[#keep + 1] = 0
-      keep[#keep + 1] = id
-    elseif time ~= 'f' then
-      local list = fresh[key] and begun or others
-      list[#list + 1] = time
-      list[#list + 1] = id
-      if list == others then
-        olds[#olds + 1] = id
+local begun, others, keep = {}, {}, {} -- score, id, score, id ...
+for run = 1, runs do
+  local letter, score = letters[run], times[run]
+  local list
+  if letter == 'b' then
+    list = begun
+  elseif letter == 'd' or letter == 'D' or letter == 'c' then
+    list = others
+  elseif letter == 'e' or letter == 'E' or letter == 'y' then
+    list, score = keep, '0'
+  end
+  if list then
+    local n = #list
+    for i = firsts[run], lasts[run] do
+      if all or not answers[i] then
+        list[n + 1] = score
+        n = n + 2
+        list[n] = sub(KEYS[i], -32)
       end
     end
   end
-  if #begun > 0 then
-    local reply = pcall('ZADD', due, unpack(begun))
-    if type(reply) == 'table' then
-      return refuse(reply)
-    end
-  end
-  if #others > 0 then
-    local reply = pcall('ZADD', due, unpack(others))
-    if type(reply) == 'table' then
-      return refuse(reply)
-    end
-    back = reply > 0
-  end
-  if #keep > 0 then
-    local reply = pcall('ZADD', kept, unpack(keep))
-    if type(reply) == 'table' then
-      return refuse(reply)
-    end
-  end
+end
+
+local refused
+local function add(index, list)
+  local reply = not refused and #list > 0 and ask('ZADD', index, unpack(list)) or 0
+  refused = refused or (type(reply) == 'table' and reply.err)
+  return reply
+end
+add(due, begun)
+local back = add(due, others) -- how many have come back that were not due: they may have a time to live, or be kept
+add(kept, keep)
+if refused then
+  return redis.error_reply('REFUSED ' .. refused)
 end
 
 -- 3. The logs.
-local failed = {}
-for i = 1, writes do
-  if answers[i] == 'R' then
-    answers[i] = '='
-  elseif answers[i] == 'P' then
-    answers[i] = failed[KEYS[i + 2]] and 'r' or '='
-  elseif answers[i] == '=' then
-    local key, what, expected, entry = KEYS[i + 2], ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
-    local letter = byte(what)
-    local reply
-    if failed[key] then
-      reply = failed[key]
-    elseif expected == '' then
-      reply = pcall('SET', key, entry, 'NX')
-      if reply == false then
-        reply = { err = 'there is an empty string under the key of a log' }
-      elseif letter == 102 or letter == 70 then
-        pcall('PEXPIRE', key, sub(what, 2))
+local function write(letter, key, entry, time)
+  if letter == 'D' or letter == 'E' or letter == 'y' then
+    return ask('SET', key, entry)
+  elseif letter == 'x' then
+    return ask('SET', key, entry, 'PX', time)
+  elseif letter == 'K' then
+    return ask('SET', key, entry, 'KEEPTTL')
+  end
+  local reply
+  if letter == 'd' or letter == 'e' then
+    reply = ask('PERSIST', key)
+  end
+  if type(reply) ~= 'table' then
+    reply = ask('APPEND', key, entry)
+  end
+  if type(reply) ~= 'table' and letter == 'f' then
+    ask('PEXPIRE', key, time)
+  end
+  return reply
+end
+
+local why
+for run = 1, runs do
+  local letter, time = letters[run], times[run]
+  local reply
+  if letter == 'b' then
+    local list, n = {}, 0
+    for i = firsts[run], lasts[run] do
+      if all or not answers[i] then
+        list[n + 1] = KEYS[i]
+        n = n + 2
+        list[n] = ARGV[entries + i]
       end
-    elseif letter == 107 or letter == 100 or letter == 99 then -- k, d, c
-      if letter == 100 and (back or again[key]) then
-        reply = pcall('PERSIST', key)
-      end
-      if type(reply) ~= 'table' then
-        reply = pcall('APPEND', key, entry)
-      end
-    elseif letter == 102 then -- f
-      reply = pcall('APPEND', key, entry)
-      if type(reply) ~= 'table' then
-        pcall('PEXPIRE', key, sub(what, 2))
-      end
-    elseif letter == 101 then -- e
-      reply = pcall('PERSIST', key)
-      if type(reply) ~= 'table' then
-        reply = pcall('APPEND', key, entry)
-      end
-    elseif letter == 75 then -- K
-      reply = pcall('SET', key, entry, 'KEEPTTL')
-    elseif letter == 70 then -- F
-      reply = pcall('SET', key, entry, 'PX', sub(what, 2))
-    else -- D, E
-      reply = pcall('SET', key, entry)
     end
-    if type(reply) == 'table' and reply.err then
-      answers[i] = 'r'
-      failed[key] = reply
-      why = reply.err
+    reply = n > 0 and ask('MSET', unpack(list))
+  end
+  local appends = letter == 'k' or letter == 'c' or (letter == 'd' and back == 0)
+  for i = firsts[run], lasts[run] do
+    if all or not answers[i] then
+      if appends then
+        reply = ask('APPEND', KEYS[i], ARGV[entries + i])
+      elseif letter == 'F' then
+        reply = ask('SET', KEYS[i], ARGV[entries + i], 'PX', time)
+      elseif letter ~= 'b' then
+        reply = write(letter, KEYS[i], ARGV[entries + i], time)
+      end
+      if type(reply) == 'table' and reply.err then
+        answers[i], why = 'r', reply.err
+      end
     end
   end
 end
+all = next(answers) == nil
 
 -- 4. Out of the indexes.
-if scheduled then
-  local done, finished = {}, {}
-  for key, time in pairs(at) do
-    if not failed[key] and type(time) ~= 'number' then
-      local id = sub(key, -32)
-      done[#done + 1] = id
-      if time == 'f' then
-        finished[#finished + 1] = id
+local finished, never = {}, {}
+for run = 1, runs do
+  local letter = letters[run]
+  local list
+  if letter == 'F' or letter == 'f' or letter == 'x' then
+    list = finished
+  elseif letter == 'E' or letter == 'e' or letter == 'y' then
+    list = never
+  end
+  if list then
+    local n = #list
+    for i = firsts[run], lasts[run] do
+      if all or not answers[i] then
+        n = n + 1
+        list[n] = sub(KEYS[i], -32)
       end
     end
   end
-  if #done > 0 then
-    local gone = pcall('ZREM', due, unpack(done))
-    if gone ~= #done and #finished > 0 then
-      pcall('ZREM', kept, unpack(finished)) -- one was not due: it may have been kept
-    end
+end
+if #never > 0 then
+  ask('ZREM', due, unpack(never))
+end
+if #finished > 0 and ask('ZREM', due, unpack(finished)) ~= #finished then
+  ask('ZREM', kept, unpack(finished)) -- one was not due: it may have been kept
+end
+if back > 0 then
+  local ids = {}
+  for i = 2, #others, 2 do
+    ids[i / 2] = others[i]
   end
-  if back then
-    pcall('ZREM', kept, unpack(olds))
-  end
+  ask('ZREM', kept, unpack(ids))
 end
 
-local answer = table.concat(answers)
-if why then
-  answer = answer .. '\n' .. why
+if all then
+  return string.rep('=', #KEYS - 2)
 end
-return answer
+local told = {}
+for i = 3, #KEYS do
+  told[i - 2] = answers[i] or '='
+end
+return table.concat(told) .. (why and '\n' .. why or '')

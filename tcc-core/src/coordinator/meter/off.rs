@@ -30,12 +30,12 @@ impl Meter {
 
     pub(in crate::coordinator) const fn started(&self, _: &Name) {}
 
-    pub(in crate::coordinator) const fn decided(
+    pub(in crate::coordinator) fn decided(
         &self,
         _: &Name,
         _: Decision,
         _: Option<&Cause>,
-        _: Duration,
+        _: impl FnOnce() -> Duration,
     ) {
     }
 

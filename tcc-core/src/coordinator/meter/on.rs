@@ -149,14 +149,14 @@ impl Meter {
         name: &Name,
         decision: Decision,
         cause: Option<&Cause>,
-        after: Duration,
+        after: impl FnOnce() -> Duration,
     ) {
         let Some(on) = &self.0 else { return };
         let of = on.of(name);
         let decision = decision as usize;
         on.count_decision(&of, decision, cause);
         let time = || histogram(&list::DECISION_TIME, &[&on.group, &of.name, DECISIONS[decision]]);
-        of.decision_time.at(decision, time).record(after);
+        of.decision_time.at(decision, time).record(after());
     }
 
     /// A body has ended that called no branch.
@@ -168,7 +168,7 @@ impl Meter {
     /// A decision is durable that another than the initiator made.
     pub(in crate::coordinator) fn decided_by_another(&self, record: &Record) {
         if let (Some(_), Some(decision)) = (&self.0, record.decision()) {
-            self.decided(record.name(), decision, record.cause(), age(record));
+            self.decided(record.name(), decision, record.cause(), || age(record));
         }
     }
 
