@@ -180,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn a_permit_that_is_kept_is_one_until_it_is_dropped() {
+        let participant = Participant::new(1);
+        let room = participant.keep(participant.call_now().expect("it has room for one"));
+        assert!(participant.call_now().is_none());
+        drop(room);
+        assert!(participant.call_now().is_some());
+    }
+
+    #[test]
     fn no_more_are_remembered_than_the_memory_should_hold() {
         let participant = Participant::new(1);
         for n in 0..MOST_WAITING as u64 + 5 {

@@ -166,20 +166,20 @@ impl Settling {
     }
 
     /// Makes the first attempts, and takes the answers of those that answer at once.
-    async fn start(&mut self, now: Instant) {
+    async fn start(&mut self, mut now: Instant) {
         self.shared.meter.has(self.id, || self.is_stuck());
         if let Plan::Settle(mut steps) = self.record.plan() {
             if self.shared.config.order == SettleOrder::Reverse {
-                self.in_order = steps.split_off(0);
+                self.in_order = std::mem::take(&mut steps);
                 steps.extend(self.in_order.pop());
             }
-            poll_fn(|cx| Poll::Ready(self.start_with(&mut steps, now, cx))).await;
-        }
-    }
-
-    fn start_with(&mut self, steps: &mut Vec<Step>, mut now: Instant, cx: &mut Context<'_>) {
-        for step in steps.drain(..) {
-            self.start_step(step, &mut now, cx);
+            poll_fn(|cx| {
+                for step in steps.drain(..) {
+                    self.start_step(step, &mut now, cx);
+                }
+                Poll::Ready(())
+            })
+            .await;
         }
     }
 

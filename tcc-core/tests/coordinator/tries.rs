@@ -99,3 +99,49 @@ async fn peers_26_a_repeated_call_is_the_same_branch() {
         }
     }
 }
+
+/// An action that never rests.
+struct Spin;
+
+impl ActionType for Spin {
+    const NAME: &'static str = "top.spin";
+    const TIMEOUT: Option<Duration> = Some(Duration::from_millis(20));
+    type Request = ();
+    type Output = ();
+    type Error = Never;
+}
+
+struct Top;
+
+impl Handler<Spin> for Top {
+    async fn r#try(&self, _: &Branch, (): ()) -> Tried<(), Never> {
+        loop {
+            // Each step ends when nothing more may be done in it, not even a look at a timer.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    async fn confirm(&self, _: &Branch, (): (), (): ()) -> Settled {
+        Ok(())
+    }
+
+    async fn cancel(&self, _: &Branch, (): (), _: Option<()>) -> Settled {
+        Ok(())
+    }
+}
+
+impl Service for Top {
+    fn register(self: Arc<Self>, registry: &mut Registry) {
+        registry.add::<Spin, _>(self);
+    }
+}
+
+/// On a real clock: a paused one does not advance while anything is to be done.
+#[tokio::test]
+async fn one_that_uses_up_all_its_turns_is_stopped_in_time() {
+    let tcc = Coordinator::builder("test", MemoryStore::new()).register(Top).start().await.unwrap();
+    let spun = tcc.transaction("spin").timeout(Duration::from_secs(10));
+    let spun = spun.run(async |tx: &Tx| tx.call::<Spin>(()).await.map_err(Error::from)).await;
+    let error = spun.unwrap_err();
+    assert!(matches!(error, Error::Branch(BranchError::Unknown(_))), "not stopped by its own limit: {error}");
+}
