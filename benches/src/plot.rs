@@ -102,14 +102,14 @@ fn latency(report: &Report, subtitle: &str, theme: Theme) -> anyhow::Result<Stri
     let least = values.iter().copied().filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(0.0, f64::max);
     ensure!(least.is_finite(), "there is no {P50} in the report {}", report.title);
-    let (low, high) = (least.log10().floor(), most.log10().ceil().max(least.log10().floor() + 1.0));
-    let y = |value: f64| {
-        TOP + 10.0 + (HEIGHT - TOP - BOTTOM - 24.0) * (1.0 - (value.log10() - low) / (high - low))
-    };
+    // With room for what is written above and below.
+    let (low, high) = ((least / 1.9).log10(), (most * 1.9).log10());
+    let y = |value: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (value.log10() - low) / (high - low));
     let mut svg =
         Svg::new("Milliseconds from call to return, by the number of callers: ● p50, ○ p99", subtitle, theme);
     svg.legend(&grid.names);
-    (low as i32..=high as i32).for_each(|power| svg.tick(y(10_f64.powi(power)), &plain(10_f64.powi(power))));
+    (low.ceil() as i32..=high.floor() as i32)
+        .for_each(|power| svg.tick(y(10_f64.powi(power)), &format!("{}", 10_f64.powi(power))));
     grid.each(&mut svg, |svg, row, place, colour| {
         let figure = |name: &str| row.figures.get(name).map(|value| value / MS).filter(|value| *value > 0.0);
         let (Some(p50), Some(p99)) = (figure(P50), figure(P99)) else { return };
@@ -244,7 +244,7 @@ impl Svg {
                 name,
             );
             // About as wide as letters are in most fonts.
-            across += 40.0 + 7.0 * name.chars().count() as f64;
+            across += 42.0 + 7.6 * name.chars().count() as f64;
         }
     }
 
