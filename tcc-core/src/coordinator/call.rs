@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::meter::Reply;
 use crate::protocol::{ActionName, Phase};
 use crate::span::Span;
+use crate::store::StoreError;
 
 /// Why a call gave no answer: it is *unknown* whether it had its effect.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +39,30 @@ impl NoAnswer {
     }
 }
 
+impl NoAnswer {
+    /// What it says of a call of a store.
+    pub(super) fn of_store(&self, limit: Duration) -> StoreError {
+        match self {
+            Self::TimedOut => StoreError::ambiguous(format!("the store did not answer within {limit:?}")),
+            Self::Panicked(_) => StoreError::ambiguous("the store panicked"),
+        }
+    }
+}
+
 /// Waits for the answer of a participant until then.
 pub(crate) async fn answer<T>(call: impl Future<Output = T> + Send, until: Instant) -> Result<T, NoAnswer> {
+    caught(call, || until).await
+}
+
+/// Waits for an answer for so long.
+pub(super) async fn answer_within<T>(
+    call: impl Future<Output = T> + Send,
+    limit: Duration,
+) -> Result<T, NoAnswer> {
+    caught(call, || Instant::now() + limit).await
+}
+
+async fn caught<T>(call: impl Future<Output = T> + Send, until: impl Fn() -> Instant) -> Result<T, NoAnswer> {
     let mut call = pin!(AssertUnwindSafe(call).catch_unwind());
     // Who answers at once needs no timer.
     let mut timer = pin!(None);
@@ -49,7 +72,7 @@ pub(crate) async fn answer<T>(call: impl Future<Output = T> + Send, until: Insta
         }
         if timer.is_none() {
             // One that has used up its turn is to be stopped in time as well.
-            timer.set(Some(tokio::task::unconstrained(tokio::time::sleep_until(until))));
+            timer.set(Some(tokio::task::unconstrained(tokio::time::sleep_until(until()))));
         }
         let timer = timer.as_mut().as_pin_mut().expect("it was set above");
         timer.poll(cx).map(|()| Err(NoAnswer::TimedOut))

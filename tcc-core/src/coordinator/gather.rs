@@ -4,14 +4,13 @@
 //! Otherwise it queues, and whatever has queued when a call returns goes out as one
 //! [`append_all`](StatusStore::append_all).
 
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::Notify;
 
+use super::call::answer_within;
 use super::meter::{Meter, Operation};
 use super::queue::{Answer, Queue, Sending};
 use super::tasks::Tasks;
@@ -86,34 +85,36 @@ impl Gather {
 
     /// Appends many as one call.
     pub(super) async fn append_all(&self, writes: &[Append]) -> Vec<Answer> {
-        let call = AssertUnwindSafe(async { (*self.store).append_all(writes).await }).catch_unwind();
         let measured = self.meter.store_call(Operation::AppendAll);
-        let why = match tokio::time::timeout(self.limit, call).await {
-            Ok(Ok(answers)) if answers.len() == writes.len() => {
+        // Lazily, so that a store that panics before its first await is caught as well.
+        let call = async { (*self.store).append_all(writes).await };
+        let answers = match answer_within(call, self.limit).await {
+            Ok(answers) if answers.len() == writes.len() => {
                 measured.answered(&Ok(()));
-                answers.iter().for_each(|answer| self.meter.wrote(answer));
-                return answers;
+                answers
             }
-            Ok(Ok(answers)) => format!("the store gave {} answers to {} writes", answers.len(), writes.len()),
-            Ok(Err(_)) => "the store panicked".to_owned(),
-            Err(_) => format!("the store did not answer within {:?}", self.limit),
+            wrong => {
+                let lost = || match &wrong {
+                    Ok(answers) => StoreError::ambiguous(format!(
+                        "the store gave {} answers to {} writes",
+                        answers.len(),
+                        writes.len()
+                    )),
+                    Err(none) => none.of_store(self.limit),
+                };
+                measured.answered::<()>(&Err(lost()));
+                writes.iter().map(|_| Err(lost())).collect()
+            }
         };
-        let lost = || Err(StoreError::Ambiguous { what: why.clone(), source: None });
-        measured.answered(&lost());
-        let answers: Vec<Answer> = writes.iter().map(|_| lost()).collect();
         answers.iter().for_each(|answer| self.meter.wrote(answer));
         answers
     }
 
     async fn alone(&self, write: &Append) -> Answer {
-        // Lazily, so that a store that panics before its first await is caught as well.
-        let call = AssertUnwindSafe(async { (*self.store).append(write).await }).catch_unwind();
         let measured = self.meter.store_call(Operation::Append);
-        let answer = match tokio::time::timeout(self.limit, call).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::ambiguous("the store panicked")),
-            Err(_) => Err(StoreError::ambiguous(format!("the store did not answer within {:?}", self.limit))),
-        };
+        let answer = answer_within(async { (*self.store).append(write).await }, self.limit)
+            .await
+            .unwrap_or_else(|none| Err(none.of_store(self.limit)));
         measured.answered(&answer);
         self.meter.wrote(&answer);
         answer

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
 
+use super::call::answer_within;
 use super::config::Config;
 use super::finish::Message;
 use super::gather::Gather;
@@ -64,12 +64,7 @@ impl Shared {
     ) -> Result<T, StoreError> {
         let limit: Duration = self.config.store_timeout;
         let measured = self.meter.store_call(operation);
-        let answer =
-            match tokio::time::timeout(limit, std::panic::AssertUnwindSafe(call).catch_unwind()).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => Err(StoreError::ambiguous("the store panicked")),
-                Err(_) => Err(StoreError::ambiguous(format!("the store did not answer within {limit:?}"))),
-            };
+        let answer = answer_within(call, limit).await.unwrap_or_else(|none| Err(none.of_store(limit)));
         measured.answered(&answer);
         answer
     }
