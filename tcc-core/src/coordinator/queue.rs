@@ -23,6 +23,8 @@ pub(super) struct Queue(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     batches: VecDeque<Arc<Batch>>,
+    /// How many writes there are in them.
+    count: usize,
     /// Nobody will ever send what is put here.
     closed: bool,
 }
@@ -55,13 +57,14 @@ pub(super) struct Seat {
 pub(super) struct Sending(Arc<Batch>);
 
 impl Queue {
-    /// Adds a write, and says whether it is the first of all that wait.
-    pub(super) fn push(&self, write: Append, patience: Duration) -> Result<(Seat, bool), StoreError> {
+    /// Adds a write, and says how many wait now.
+    pub(super) fn push(&self, write: Append, patience: Duration) -> Result<(Seat, usize), StoreError> {
         let mut waiting = self.waiting();
         if waiting.closed {
             return Err(StoreError::unavailable(SHUT_DOWN));
         }
-        let first = waiting.batches.is_empty();
+        waiting.count += 1;
+        let count = waiting.count;
         let seat = |batch: &Arc<Batch>, number| Seat {
             batch: batch.clone(),
             number,
@@ -75,22 +78,30 @@ impl Queue {
             if number < MOST {
                 state.writes.push(write);
                 state.wakers.push(None);
-                return Ok((seat(batch, number), first));
+                return Ok((seat(batch, number), count));
             }
         }
         let batch = Arc::new(Batch::of(write));
         let seat = seat(&batch, 0);
         waiting.batches.push_back(batch);
-        Ok((seat, first))
+        Ok((seat, count))
     }
 
     /// Takes the batch that waits longest.
     pub(super) fn pop(&self) -> Option<Sending> {
-        self.waiting().batches.pop_front().map(Sending)
+        let mut waiting = self.waiting();
+        let batch = waiting.batches.pop_front()?;
+        waiting.count -= batch.state().writes.len();
+        Some(Sending(batch))
+    }
+
+    /// How many writes wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting().count
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting().batches.is_empty()
+        self.len() == 0
     }
 
     /// Says that nothing will be sent any more.
@@ -98,6 +109,7 @@ impl Queue {
         let batches = {
             let mut waiting = self.waiting();
             waiting.closed = true;
+            waiting.count = 0;
             std::mem::take(&mut waiting.batches)
         };
         for batch in batches {
@@ -249,8 +261,9 @@ mod tests {
     async fn each_gets_its_own_answer_in_order() {
         let queue = Queue::default();
         let seats: Vec<Seat> = (0..MOST as u64 + 1).map(|op| seat(&queue, op)).collect();
+        assert_eq!(queue.len(), MOST + 1);
         let (full, rest) = (queue.pop().unwrap(), queue.pop().unwrap());
-        assert!(queue.pop().is_none());
+        assert!(queue.pop().is_none() && queue.is_empty());
         assert_eq!(rest.take_writes().len(), 1);
         let writes = full.take_writes();
         assert_eq!(writes.len(), MOST);

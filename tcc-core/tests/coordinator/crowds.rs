@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tcc_core::protocol::{BranchId, Phase, Status};
 use tcc_core::{
-    ActionType, Backoff, Branch, Handler, Registry, Service, Settled, TransactionError, Tried, Tx,
+    ActionType, Backoff, Branch, Coordinator, Handler, Registry, Service, Settled, TransactionError, Tried,
+    Tx,
 };
 use tokio::time::Instant;
 
@@ -291,4 +292,42 @@ async fn a_waiting_key_begins_nothing_after_a_shutdown_began() {
     let second = second.await.unwrap();
     assert!(matches!(second, Err(Error::Transaction(TransactionError::Closed))), "{second:?}");
     drop(other);
+}
+
+/// One call for one caller, two for some, and a third for as long as very many wait.
+#[tokio::test(start_paused = true)]
+async fn the_more_wait_the_more_calls_are_under_way_up_to_three() {
+    let pause = |ms| tokio::time::sleep(Duration::from_millis(ms));
+    for (callers, more, calls) in [(1, 0, 1), (8, 0, 2), (8, 8, 2), (300, 0, 3), (8, 60, 3)] {
+        let rig = Rig::start().await;
+        rig.store.slow.store(true, Ordering::SeqCst);
+        let start = |callers: usize, times: usize| {
+            let pay = |tcc: Coordinator| async move {
+                for _ in 0..times {
+                    let pay = async |tx: &Tx| tx.call::<Transfer>(works(1)).await.map_err(Error::from);
+                    tcc.run("pay", pay).await.unwrap();
+                }
+            };
+            (0..callers).map(|_| tokio::spawn(pay(rig.tcc.clone()))).collect::<Vec<_>>()
+        };
+        // Their first calls are under way when the others come, and are so still when it is looked.
+        let mut crowd = start(callers, 2);
+        pause(1).await;
+        crowd.extend(start(more.min(4), 2));
+        pause(1).await;
+        crowd.extend(start(more.saturating_sub(4), 2));
+        pause(1).await;
+        let seen = rig.store.at_once.load(Ordering::SeqCst);
+        assert_eq!(seen, calls, "{callers} callers, and {more} a little later");
+
+        // Some stay when the crowd has gone.
+        let few = start(10, 40);
+        assert!(futures_util::future::join_all(crowd).await.iter().all(Result::is_ok));
+        pause(20).await;
+        rig.store.at_once.store(0, Ordering::SeqCst);
+        assert!(futures_util::future::join_all(few).await.iter().all(Result::is_ok));
+        rig.tcc.shutdown().await;
+        let seen = rig.store.at_once.load(Ordering::SeqCst);
+        assert!(seen <= 2, "{seen} calls at once for the 10 that are left of {callers} and {more}");
+    }
 }

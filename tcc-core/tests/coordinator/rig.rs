@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tcc_core::protocol::{BranchKey, Group, Log, Phase, Status, TxId};
 use tcc_core::store::{
-    Append, Claim, Claimed, MemoryStore, Page, Query, Readiness, Stats, StatusStore, StoreError,
+    Append, Claim, Claimed, MemoryStore, Mode, Page, Query, Readiness, Stats, StatusStore, StoreError,
 };
 use tcc_core::{
     ActionType, Branch, BranchError, Builder, Coordinator, Handler, Never, Registry, Service, SettleError,
@@ -192,19 +192,45 @@ pub struct Counting {
     pub appends: AtomicU64,
     /// The length of each entry appended.
     pub bytes: Mutex<Vec<usize>>,
-    /// An append takes a millisecond.
+    /// A call takes five milliseconds.
     pub slow: AtomicBool,
+    /// Calls under way, but for those of tombstones, and the most of them.
+    under_way: AtomicU64,
+    pub at_once: AtomicU64,
+}
+
+impl Counting {
+    /// Counts a call, until what is returned is dropped.
+    async fn call(&self, writes: &[Append]) -> impl Drop + '_ {
+        struct Call<'a>(&'a AtomicU64, u64);
+        impl Drop for Call<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(self.1, Ordering::SeqCst);
+            }
+        }
+        self.appends.fetch_add(writes.len() as u64, Ordering::SeqCst);
+        self.bytes.lock().unwrap().extend(writes.iter().map(|write| write.entry.line().len()));
+        let counted = u64::from(writes.iter().any(|write| write.mode == Mode::Extend));
+        let under_way = self.under_way.fetch_add(counted, Ordering::SeqCst) + counted;
+        self.at_once.fetch_max(under_way, Ordering::SeqCst);
+        let call = Call(&self.under_way, counted);
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        call
+    }
 }
 
 #[async_trait]
 impl StatusStore for Counting {
     async fn append(&self, write: &Append) -> Result<(), StoreError> {
-        self.appends.fetch_add(1, Ordering::SeqCst);
-        self.bytes.lock().unwrap().push(write.entry.line().len());
-        if self.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let _call = self.call(std::slice::from_ref(write)).await;
         self.inner.append(write).await
+    }
+
+    async fn append_all(&self, writes: &[Append]) -> Vec<Result<(), StoreError>> {
+        let _call = self.call(writes).await;
+        self.inner.append_all(writes).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
