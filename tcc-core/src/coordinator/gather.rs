@@ -7,8 +7,10 @@
 //! on Redis at 16 to 256 callers: more of them are smaller, and cost more than they save; and a write that goes out alone
 //! while another call is under way keeps all others waiting for its return.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -32,6 +34,8 @@ pub(super) struct Gather {
     /// After this a call counts as lost.
     limit: Duration,
     under_way: AtomicUsize,
+    /// Whether the store answers at once, as one in memory does: then no call is under way for others to wait for.
+    at_once: AtomicBool,
     queue: Queue,
     /// There is something in the queue, a call has returned, or the gatherer is gone.
     changed: Arc<Notify>,
@@ -51,6 +55,7 @@ impl Gather {
             store,
             limit,
             under_way: AtomicUsize::new(0),
+            at_once: AtomicBool::new(true),
             queue: Queue::default(),
             changed: changed.clone(),
             meter,
@@ -74,9 +79,34 @@ impl Gather {
 
     /// Appends one entry, alone or with others.
     pub(super) async fn append(&self, write: &Append) -> Answer {
-        if let Some(_place) = Place::take(self, 1) {
-            return self.alone(write).await;
+        if self.at_once.load(Ordering::Relaxed) {
+            // Nothing else may ever make this task wait: other tasks get their turn.
+            tokio::task::coop::consume_budget().await;
+            return self.directly(write, None).await;
         }
+        match Place::take(self, 1) {
+            Some(place) => self.directly(write, Some(place)).await,
+            None => self.with_others(write).await,
+        }
+    }
+
+    /// Appends one entry, and sees whether that takes any time: then it has a place.
+    async fn directly(&self, write: &Append, place: Option<Place<'_>>) -> Answer {
+        let mut call = std::pin::pin!(self.alone(write));
+        let polled = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        if self.at_once.load(Ordering::Relaxed) != polled.is_ready() {
+            self.at_once.store(polled.is_ready(), Ordering::Relaxed);
+        }
+        match polled {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let _place = place.unwrap_or_else(|| Place::take_anyway(self));
+                call.await
+            }
+        }
+    }
+
+    async fn with_others(&self, write: &Append) -> Answer {
         // Its sender answers within one limit and begins within another. Beyond that the coordinator's runtime is gone.
         let (seat, waiting) = self.queue.push(write.clone(), self.limit * 2 + STALL)?;
         self.meter.queued();
@@ -205,6 +235,12 @@ impl<'a> Place<'a> {
     fn take(gather: &'a Gather, depth: usize) -> Option<Self> {
         let free = |under_way| (under_way < depth).then_some(under_way + 1);
         gather.under_way.fetch_update(Ordering::AcqRel, Ordering::Acquire, free).ok().map(|_| Self(gather))
+    }
+
+    /// One more than there are.
+    fn take_anyway(gather: &'a Gather) -> Self {
+        gather.under_way.fetch_add(1, Ordering::AcqRel);
+        Self(gather)
     }
 }
 

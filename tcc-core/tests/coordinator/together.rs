@@ -163,6 +163,26 @@ async fn in_a_task_a_branch_needs_no_further_poll() {
     assert_eq!(polls(5).await, polls(1).await);
 }
 
+/// On a store that answers at once, and with participants that do, nothing ever has to wait.
+#[tokio::test(start_paused = true)]
+async fn who_never_has_to_wait_lets_others_have_their_turn() {
+    let rig = Rig::start().await;
+    let (tcc, other) = (rig.tcc.clone(), Arc::new(AtomicU64::new(0)));
+    let seen = other.clone();
+    let busy = tokio::spawn(async move {
+        let pay = async |tx: &Tx| tx.call::<Transfer>(works(1)).await.map_err(Error::from);
+        for turn in 0..10_000 {
+            if seen.load(Ordering::SeqCst) > 0 {
+                return turn;
+            }
+            tcc.run("pay", pay).await.unwrap();
+        }
+        panic!("nobody else had a turn");
+    });
+    tokio::spawn(async move { other.fetch_add(1, Ordering::SeqCst) });
+    assert!(busy.await.unwrap() > 1, "but not each time");
+}
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn within<T: Send + 'static>(
