@@ -20,7 +20,7 @@ const RATIO: f64 = 0.9;
 /// The most script calls and commands per transaction: with one caller each of three appends is a call, and on a slow machine
 /// each tombstone, too; with many they share them all.
 const MOST: [Most; 2] =
-    [Most { callers: 1, calls: 4.05, commands: 18.0 }, Most { callers: 64, calls: 0.3, commands: 9.0 }];
+    [Most { callers: 1, calls: 4.05, commands: 18.0 }, Most { callers: 64, calls: 0.3, commands: 7.7 }];
 
 struct Most {
     callers: usize,

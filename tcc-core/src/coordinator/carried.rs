@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
+use super::open;
+
 /// What has waited for so long, and not more than twice as long, is taken over.
 const STALL: Duration = Duration::from_millis(20);
 
@@ -53,6 +55,7 @@ impl Carriers {
         });
         let weak = Arc::downgrade(&carriers);
         runtime.spawn(async move {
+            open::learn().await;
             loop {
                 changed.notified().await;
                 let mut more = weak.strong_count() > 0;

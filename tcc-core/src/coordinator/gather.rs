@@ -194,9 +194,10 @@ impl Gather {
 
     /// Sends a batch, and says how many writes that were.
     async fn send(&self, batch: Sending) -> usize {
+        self.meter.sent(batch.len());
         let writes = batch.take_writes();
-        self.meter.sent(writes.len());
         let answers = match writes.as_slice() {
+            [] => return 0,
             [write] => vec![self.alone(write).await],
             writes => self.append_all(writes).await,
         };

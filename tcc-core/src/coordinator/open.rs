@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 
 use crate::protocol::TxId;
@@ -15,8 +16,8 @@ thread_local! {
 #[derive(Clone, Copy)]
 struct Open {
     id: TxId,
-    /// Who is woken to poll it.
-    waker: Identity,
+    /// Who is woken to poll it, if that is a task.
+    waker: Option<Identity>,
     /// It is to be polled once more before its task does anything else.
     again: bool,
 }
@@ -33,12 +34,32 @@ pub(super) fn current() -> Option<TxId> {
     OPEN.get().map(|open| open.id)
 }
 
+/// The functions of the wakers of tokio's tasks, once they are known.
+static OF_TASKS: AtomicUsize = AtomicUsize::new(0);
+
+/// Learns what a task's waker looks like. To be awaited in a task.
+pub(super) async fn learn() {
+    poll_fn(|cx| Poll::Ready(OF_TASKS.store(identity(cx.waker()).1, Ordering::Relaxed))).await;
+}
+
+/// Only a task is polled again by nobody but its runtime. What a thread is blocked for, in a body or around it, has the one
+/// waker of that thread, how deep ever it is nested.
+fn is_of_a_task(waker: Identity) -> bool {
+    waker.1 == OF_TASKS.load(Ordering::Relaxed)
+}
+
 /// Polls a body, and once more whenever one of its branches asks for that.
 pub(super) async fn body<T>(id: TxId, body: impl Future<Output = T>) -> T {
+    body_polled_by(is_of_a_task, id, body).await
+}
+
+async fn body_polled_by<T>(trusted: fn(Identity) -> bool, id: TxId, body: impl Future<Output = T>) -> T {
     let mut body = pin!(body);
     poll_fn(|cx| {
+        let waker = identity(cx.waker());
+        let waker = trusted(waker).then_some(waker);
         loop {
-            let entered = Entered::enter(id, identity(cx.waker()));
+            let entered = Entered::enter(id, waker);
             let poll = body.as_mut().poll(cx);
             if poll.is_ready() || !entered.leave() {
                 return poll;
@@ -59,9 +80,8 @@ pub(super) async fn after_siblings() {
             return Poll::Ready(());
         }
         match OPEN.get() {
-            // Outside of a task, what the body blocks its thread for may be polled with the very waker of the body.
-            Some(open) if open.waker == identity(cx.waker()) && tokio::task::try_id().is_some() => {
-                OPEN.set(Some(Open { again: true, ..open }));
+            Some(open) if open.waker == Some(identity(cx.waker())) => {
+                OPEN.set(Some(Open { again: true, ..open }))
             }
             _ => cx.waker().wake_by_ref(),
         }
@@ -76,7 +96,7 @@ struct Entered {
 }
 
 impl Entered {
-    fn enter(id: TxId, waker: Identity) -> Self {
+    fn enter(id: TxId, waker: Option<Identity>) -> Self {
         Self { outer: OPEN.replace(Some(Open { id, waker, again: false })) }
     }
 
@@ -95,7 +115,6 @@ impl Drop for Entered {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Wake};
 
     use super::*;
@@ -121,17 +140,13 @@ mod tests {
         (poll, wakes.0.load(Ordering::Relaxed))
     }
 
-    /// Outside of a task nobody is polled again at once.
-    async fn in_a_task(test: fn()) {
-        tokio::spawn(async move { test() }).await.unwrap();
+    /// As in a task.
+    async fn body<T>(id: TxId, body: impl Future<Output = T>) -> T {
+        body_polled_by(|_| true, id, body).await
     }
 
-    #[tokio::test]
-    async fn a_branch_goes_on_after_its_siblings_in_one_turn() {
-        in_a_task(siblings).await;
-    }
-
-    fn siblings() {
+    #[test]
+    fn a_branch_goes_on_after_its_siblings_in_one_turn() {
         let said = std::cell::RefCell::new(Vec::new());
         let branch = async |name| {
             said.borrow_mut().push((name, "queued"));
@@ -156,12 +171,8 @@ mod tests {
         assert!(poll.is_pending() && wakes == 1, "nor is it where there is no body");
     }
 
-    #[tokio::test]
-    async fn an_inner_body_gives_its_place_back_even_if_it_panics() {
-        in_a_task(inner_body).await;
-    }
-
-    fn inner_body() {
+    #[test]
+    fn an_inner_body_gives_its_place_back_even_if_it_panics() {
         let (poll, wakes) = poll_once(body(id(1), async {
             body(id(2), async {
                 assert_eq!(current(), Some(id(2)));

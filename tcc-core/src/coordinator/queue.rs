@@ -75,7 +75,8 @@ impl Queue {
         if let Some(batch) = waiting.batches.back() {
             let mut state = batch.state();
             let number = state.writes.len();
-            if number < MOST {
+            // One that was given up while it waits takes no more.
+            if number < MOST && state.answers.is_none() {
                 state.writes.push(write);
                 state.wakers.push(None);
                 return Ok((seat(batch, number), count));
@@ -133,35 +134,40 @@ impl Batch {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives every write its answer, unless they have one.
-    fn answer(&self, answers: Vec<Answer>) {
+    /// Gives every write its answer, unless they have one. There are as many as there are wakers.
+    fn answer(&self, answers: impl FnOnce(usize) -> Vec<Answer>) {
         let wakers = {
             let mut state = self.state();
             if state.answers.is_some() {
                 return;
             }
-            state.answers = Some(answers.into_iter().map(Some).collect());
+            state.answers = Some(answers(state.wakers.len()).into_iter().map(Some).collect());
             std::mem::take(&mut state.wakers)
         };
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     fn lose(&self, why: impl Fn() -> StoreError) {
-        // Those who wait are as many as the writes, which may have been taken.
-        let count = self.state().wakers.len();
-        self.answer((0..count).map(|_| Err(why())).collect());
+        self.answer(|count| (0..count).map(|_| Err(why())).collect());
     }
 }
 
 impl Sending {
-    /// What is to be sent: once.
+    /// How many writes it has.
+    pub(super) fn len(&self) -> usize {
+        self.0.state().writes.len()
+    }
+
+    /// What is to be sent: once, and nothing if all who waited were told that it is lost.
     pub(super) fn take_writes(&self) -> Vec<Append> {
-        std::mem::take(&mut self.0.state().writes)
+        let mut state = self.0.state();
+        let writes = std::mem::take(&mut state.writes);
+        if state.answers.is_some() { Vec::new() } else { writes }
     }
 
     /// Gives every write its answer.
     pub(super) fn answer(self, answers: Vec<Answer>) {
-        self.0.answer(answers);
+        self.0.answer(|_| answers);
     }
 }
 
@@ -191,6 +197,7 @@ impl Future for Seat {
 impl Seat {
     /// The answer; without one this is woken when there is, and sees to it that somebody watches over the time.
     fn answer_or_wait(&mut self, cx: &Context<'_>) -> Option<Answer> {
+        let _old; // dropped without the lock: nobody knows what that does
         let mut state = self.batch.state();
         if let Some(answers) = &mut state.answers {
             self.answered = true;
@@ -198,7 +205,7 @@ impl Seat {
         }
         let waker = &mut state.wakers[self.number];
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
+            _old = waker.replace(cx.waker().clone());
         }
         if !std::mem::replace(&mut state.watched, true) {
             self.watch = Some(Box::pin(tokio::time::sleep(self.patience)));
@@ -212,17 +219,16 @@ impl Drop for Seat {
         if self.answered {
             return;
         }
-        let next = {
+        let (_mine, next) = {
             let mut state = self.batch.state();
-            if let Some(waker) = state.wakers.get_mut(self.number) {
-                *waker = None;
-            }
-            if self.watch.is_some() {
+            let mine = state.wakers.get_mut(self.number).and_then(Option::take);
+            // Whoever was to take over the watch may be the one that goes.
+            if self.watch.is_some() || !state.watched {
                 // Another of those who wait is to watch; or the next to come.
                 state.watched = false;
-                state.wakers.iter().flatten().next().cloned()
+                (mine, state.wakers.iter().flatten().next().cloned())
             } else {
-                None
+                (mine, None)
             }
         };
         if let Some(next) = next {
@@ -297,6 +303,35 @@ mod tests {
         assert!(matches!(waiting.await, Err(StoreError::Unavailable { .. })));
         let write = seat(&Queue::default(), 2).batch.state().writes.remove(0);
         assert!(matches!(queue.push(write, PATIENCE), Err(StoreError::Unavailable { .. })));
+    }
+
+    /// A store that hangs for long: what waits for it is told, and nobody takes a place among those who were.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_given_up_while_it_waits_takes_no_more_and_is_not_sent() {
+        let queue = Queue::default();
+        assert!(is_lost(&seat(&queue, 1).await));
+        let two = seat(&queue, 2);
+        assert_eq!(queue.len(), 2);
+        let given_up = queue.pop().unwrap();
+        assert_eq!((given_up.len(), given_up.take_writes().len()), (1, 0));
+        let sending = queue.pop().unwrap();
+        assert_eq!(sending.take_writes().len(), 1);
+        sending.answer(vec![Ok(())]);
+        assert!(two.await.is_ok());
+    }
+
+    /// The one that is woken to watch may go before it is polled.
+    #[tokio::test(start_paused = true)]
+    async fn who_was_to_watch_next_may_go_as_well() {
+        let queue = Queue::default();
+        let (mut one, mut two, three) = (seat(&queue, 1), seat(&queue, 2), seat(&queue, 3));
+        assert!(poll!(&mut one).is_pending() && poll!(&mut two).is_pending());
+        let third = tokio::spawn(three);
+        tokio::task::yield_now().await;
+        drop(one);
+        drop(two);
+        let third = tokio::time::timeout(PATIENCE * 2, third).await.expect("somebody watches");
+        assert!(is_lost(&third.unwrap()));
     }
 
     /// Whoever watches over the time may be dropped: another takes it over, and each is told once it is over.

@@ -54,8 +54,10 @@ impl Tasks {
     /// `None` if the runtime was shut down under it. Its panic goes on in who waits for it. It gets no task of its own
     /// without need: see `carried`.
     pub(super) fn run<T: Send + 'static>(&self, work: BoxFuture<'static, T>) -> Carried<T> {
-        // A transaction that a participant begins is not within the one around this.
-        self.0.carriers.carry(work, open::current().is_none())
+        // A transaction that a participant begins is not within the one around this; and what no task carries may outlive the
+        // runtime here.
+        let by_caller = open::current().is_none() && tokio::task::try_id().is_some();
+        self.0.carriers.carry(work, by_caller)
     }
 
     /// Runs a task that ends by itself in a shutdown, which waits for that last of all.

@@ -108,13 +108,18 @@ async fn what_starts_together_is_one_write() {
 /// Blocks its thread until a branch is called, which nobody should do.
 #[test]
 fn a_body_that_blocks_its_thread_on_a_branch_gets_its_answer() {
-    for (slow, in_a_task) in [(false, false), (false, true), (true, false), (true, true)] {
-        let seen = format!("slow: {slow}, in a task: {in_a_task}");
+    let places = [(false, false), (true, false), (true, true)];
+    for (slow, (in_a_task, twice)) in
+        [false, true].into_iter().flat_map(|slow| places.map(|place| (slow, place)))
+    {
+        let seen = format!("slow: {slow}, in a task: {in_a_task}, blocked around it as well: {twice}");
         let (sender, done) = std::sync::mpsc::channel();
         // A thread that hangs is left behind.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().worker_threads(2).build();
-            sender.send(runtime.unwrap().block_on(within(blocked(slow), in_a_task))).expect("somebody waits");
+            sender
+                .send(runtime.unwrap().block_on(within(blocked(slow, twice), in_a_task)))
+                .expect("somebody waits");
         });
         let (sum, appends) = done.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("{seen}: it hangs")).unwrap();
         assert_eq!((sum, appends), (6, 4), "{seen}");
@@ -122,7 +127,7 @@ fn a_body_that_blocks_its_thread_on_a_branch_gets_its_answer() {
 }
 
 /// The sum, and the number of appends.
-async fn blocked(slow: bool) -> (i64, u64) {
+async fn blocked(slow: bool, twice: bool) -> (i64, u64) {
     let rig = Rig::start().await;
     rig.store.slow.store(slow, Ordering::SeqCst);
     let block = async |tx: &Tx| {
@@ -132,7 +137,9 @@ async fn blocked(slow: bool) -> (i64, u64) {
         let (two, three) = tokio::task::block_in_place(|| Handle::current().block_on(rest))?;
         Ok::<_, Error>(one + two + three)
     };
-    let sum = rig.tcc.run("pay", block).await.unwrap();
+    let run = rig.tcc.run("pay", block);
+    let sum = if twice { tokio::task::block_in_place(|| Handle::current().block_on(run)) } else { run.await };
+    let sum = sum.unwrap();
     rig.tcc.shutdown().await;
     (sum, rig.appends())
 }

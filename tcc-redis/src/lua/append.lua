@@ -45,7 +45,7 @@ for run = 1, runs do
       local clock = redis.call('TIME')
       now = clock[1] * 1000000 + clock[2]
     end
-    time = string.format('%d', now + time)
+    time = string.format('%.0f', now + time)
   end
   last = last + ARGV[2 * run + 1]
   letters[run], times[run], lasts[run] = letter, time, last
