@@ -39,7 +39,11 @@ static OF_TASKS: AtomicUsize = AtomicUsize::new(0);
 
 /// Learns what a task's waker looks like. To be awaited in a task.
 pub(super) async fn learn() {
-    poll_fn(|cx| Poll::Ready(OF_TASKS.store(identity(cx.waker()).1, Ordering::Relaxed))).await;
+    poll_fn(|cx| {
+        OF_TASKS.store(identity(cx.waker()).1, Ordering::Relaxed);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Only a task is polled again by nobody but its runtime. What a thread is blocked for, in a body or around it, has the one
