@@ -17,7 +17,7 @@ use crate::protocol::{
     Begin, BranchId, Cause, Change, Decide, Decision, Enlist, Enlisted, Json, Key, Name, Output, Position,
     Record, Run, TraceParent, TxId,
 };
-use crate::store::{Append, Due, Mode};
+use crate::store::{Append, Due, Mode, StoreError};
 
 /// An undecided transaction. Its branches are enlisted and it is decided through this, one write at a time.
 pub(super) struct Live {
@@ -248,7 +248,7 @@ impl Live {
     }
 
     async fn write_enlist(&self, append: Append) {
-        let fate = self.shared.write(&append, self.deadline).await;
+        let fate = self.write(&append).await;
         let mut state = self.state();
         state.writing = false;
         let outcome = match fate {
@@ -267,6 +267,14 @@ impl Live {
         }
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    /// Writes what was said to be under way.
+    async fn write(&self, append: &Append) -> Result<Written, WriteError> {
+        let given_up = GivenUp(self);
+        let fate = self.shared.write(append, self.deadline).await;
+        std::mem::forget(given_up);
+        fate
     }
 
     /// Writes the begin of a transaction with a key, before its body runs. `over` is where the log ends that it takes
@@ -289,7 +297,7 @@ impl Live {
         }
         let live = self.clone();
         let work = async move {
-            let fate = live.shared.write(&append, live.deadline).await;
+            let fate = live.write(&append).await;
             let mut state = live.state();
             state.writing = false;
             let begun = match fate {
@@ -473,6 +481,21 @@ impl State {
         }
         self.bytes = bytes;
         Ok(())
+    }
+}
+
+/// A write that ended in the middle: it panicked, or its runtime was shut down. Nobody will ever tell here what became of it.
+struct GivenUp<'a>(&'a Live);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        let Self(live) = self;
+        let source = Arc::new(StoreError::ambiguous("a write was given up in the middle"));
+        let mut state = live.state();
+        state.writing = false;
+        state.broken = Some(TransactionError::InDoubt { id: live.id, source });
+        drop(state);
+        live.changed.notify_waiters();
     }
 }
 

@@ -1,10 +1,11 @@
 //! A coordinator that closes while its participants are busy.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tcc_core::Tx;
 use tcc_core::protocol::{Phase, Status};
+use tcc_core::{TransactionError, Tx};
 
 use crate::rig::{Does, Error, Move, Rig, Transfer, works};
 
@@ -51,4 +52,58 @@ async fn what_had_not_its_turn_is_put_back_and_not_asked_without_end() {
     let id = caller.await.unwrap().unwrap();
     let next = rig.another().await;
     assert_eq!(crate::rig::settled(&next, id).await, Some(Status::Confirmed));
+}
+
+/// A thread that belongs to no runtime waits for a decision while the coordinator's runtime goes: it may be durable.
+#[test]
+fn a_decision_whose_runtime_goes_is_in_doubt_for_who_waits_in_a_thread() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_time().worker_threads(2).build().unwrap();
+    let rig = runtime.block_on(Rig::start());
+    let (handle, tcc, store) = (runtime.handle().clone(), rig.tcc.clone(), rig.store.clone());
+    let (sender, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let body = async |tx: &Tx| {
+            tx.call::<Transfer>(works(1)).await?;
+            rig.store.hangs.store(true, Ordering::SeqCst);
+            Ok::<_, Error>(())
+        };
+        let waits = std::panic::AssertUnwindSafe(|| handle.block_on(tcc.run("pay", body)));
+        sender.send(std::panic::catch_unwind(waits)).expect("somebody waits");
+    });
+    let begun = Instant::now();
+    while !(store.hangs.load(Ordering::SeqCst) && store.under_way.load(Ordering::SeqCst) > 0) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the decision is not written");
+        std::thread::yield_now();
+    }
+    runtime.shutdown_background();
+    let told = told.recv_timeout(Duration::from_secs(20)).expect("who waits is told");
+    let told = told.expect("without a panic");
+    assert!(matches!(told, Err(Error::Transaction(TransactionError::InDoubt { .. }))), "{told:?}");
+}
+
+/// A caller on a runtime of its own, which goes while an entry is written: its timers panic from then on.
+#[test]
+fn a_write_whose_timers_have_gone_holds_up_no_shutdown() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_time().worker_threads(2).build().unwrap();
+    let rig = runtime.block_on(Rig::start());
+    rig.store.hangs.store(true, Ordering::SeqCst);
+    let another =
+        tokio::runtime::Builder::new_multi_thread().enable_time().worker_threads(1).build().unwrap();
+    let (tcc, store) = (rig.tcc.clone(), rig.store.clone());
+    another.spawn(async move {
+        let body = async |tx: &Tx| tx.call::<Transfer>(works(1)).await.map_err(Error::from);
+        tcc.run("pay", body).await
+    });
+    let begun = Instant::now();
+    while store.appends.load(Ordering::SeqCst) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nothing is written");
+        std::thread::yield_now();
+    }
+    another.shutdown_background();
+    store.hangs.store(false, Ordering::SeqCst);
+    let closed =
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), rig.tcc.shutdown()).await });
+    assert!(closed.is_ok(), "the shutdown waits for a write that nobody makes");
 }

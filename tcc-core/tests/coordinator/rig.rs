@@ -194,8 +194,10 @@ pub struct Counting {
     pub bytes: Mutex<Vec<usize>>,
     /// A call takes five milliseconds.
     pub slow: AtomicBool,
+    /// A call never ends.
+    pub hangs: AtomicBool,
     /// Calls under way, but for those of tombstones, and the most of them.
-    under_way: AtomicU64,
+    pub under_way: AtomicU64,
     pub at_once: AtomicU64,
 }
 
@@ -216,6 +218,9 @@ impl Counting {
         let call = Call(&self.under_way, counted);
         if self.slow.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         call
     }
