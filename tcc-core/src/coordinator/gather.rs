@@ -6,6 +6,8 @@
 //! Two calls at a time, so that neither the store nor this process waits for the other; a third if very many wait. Measured
 //! on Redis at 16 to 256 callers: more of them are smaller, and cost more than they save; and a write that goes out alone
 //! while another call is under way keeps all others waiting for its return.
+//!
+//! A store that answers at once, as one in memory does, is asked directly by everybody: nobody ever waits for another's call.
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -5,6 +5,7 @@
 //! | `builder` | settings, and the start |
 //! | `run` | a transaction from its first line to its decision |
 //! | `keyed` | a transaction with a key, which never runs twice |
+//! | `open` | its body while it is polled: branches that start together get to know of each other |
 //! | `tx` | what its body is given: calls of branches |
 //! | `live` | its log while it is undecided: enlist, decide |
 //! | `write` | one write, until its fate is certain |
@@ -12,6 +13,7 @@
 //! | `settle`, `attempt` | phase two |
 //! | `finish` | tombstones |
 //! | `recovery` | what is due and whoever left it |
+//! | `pace` | how much recovery has in hand beside callers |
 //! | `sweep` | what has expired |
 //! | `call` | one call of a participant |
 //! | `participants` | how many calls each bears, and who waits for it to work again |

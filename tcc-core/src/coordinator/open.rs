@@ -46,8 +46,8 @@ pub(super) async fn learn() {
     .await;
 }
 
-/// Only a task is polled again by nobody but its runtime. What a thread is blocked for, in a body or around it, has the one
-/// waker of that thread, how deep ever it is nested.
+/// Only a task's waker tells who polls: its runtime and nobody else. All that one thread is blocked for, in a body or around
+/// it, has the same waker, that of the thread; an inner one would wait for an outer one that never comes back.
 fn is_of_a_task(waker: Identity) -> bool {
     waker.1 == OF_TASKS.load(Ordering::Relaxed)
 }

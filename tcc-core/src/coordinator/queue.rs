@@ -189,7 +189,10 @@ impl Future for Seat {
         if !too_long {
             return Poll::Pending;
         }
-        seat.batch.lose(|| StoreError::ambiguous(SHUT_DOWN));
+        let patience = seat.patience;
+        seat.batch.lose(|| {
+            StoreError::ambiguous(format!("no answer within {patience:?}, the wait for its turn included"))
+        });
         seat.answer_or_wait(cx).map_or(Poll::Pending, Poll::Ready)
     }
 }
